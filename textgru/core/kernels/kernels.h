@@ -1,0 +1,62 @@
+/* The innermost loops of the core. They know rows of numbers, no matrices, no threads and no memory management.
+ *
+ * kernels.c is compiled once for each instruction set, each time into one table of functions; dispatch.c picks a
+ * table. Every kernel works on one row of n elements unless it says otherwise. No pointer may overlap another
+ * except where IN/OUT names it. H is the hidden size; a row of gates has 4 H elements.
+ */
+#ifndef TEXTGRU_KERNELS_H
+#define TEXTGRU_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TEXTGRU_KERNEL_TABLE(REAL, NAME)                                                                             \
+    typedef struct {                                                                                                 \
+        /* y = f(x), elementwise */                                                                                  \
+        void (*exp)(size_t n, const REAL *x, REAL *y);                                                               \
+        void (*sigmoid)(size_t n, const REAL *x, REAL *y);                                                           \
+        void (*tanh)(size_t n, const REAL *x, REAL *y);                                                              \
+        /* y += x */                                                                                                 \
+        void (*add)(size_t n, const REAL *x, REAL *y);                                                               \
+        /* sum of x^2, in float64 */                                                                                 \
+        double (*sum_squares)(size_t n, const REAL *x);                                                              \
+        /* x *= 0 with probability p, else 1 / (1 - p); element i of the stream that key and start + i name */       \
+        void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL *x);                                  \
+                                                                                                                     \
+        /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih, IN g (3H) = W_hh h_prev, both (r, z, n);         \
+         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H) */                      \
+        void (*gru_forward)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, REAL *gates,  \
+                            REAL *h);                                                                                \
+        /* IN dy (H) or NULL; IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                      \
+         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations) */     \
+        void (*gru_backward)(size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);                   \
+                                                                                                                     \
+        /* GRU, reset before the product (Cho et al. 2014), in two halves around the product W_hn (r * h_prev).      \
+         * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] = r, z, r * h_prev */                   \
+        void (*gru_before_reset)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,          \
+                                 REAL *gates);                                                                       \
+        /* Second half: IN g (H) = W_hn (r * h_prev); OUT gates[0:H] = n; OUT h (H) */                               \
+        void (*gru_before_output)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,         \
+                                  REAL *gates, REAL *h);                                                             \
+        /* As gru_backward, but out are dn, r, dz, r * h_prev */                                                     \
+        void (*gru_before_backward)(size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);            \
+        /* IN drh (H) = W_hn^T dn; IN/OUT gates: in r, out dr; IN/OUT dh += drh * r */                               \
+        void (*gru_before_backward_reset)(size_t H, const REAL *drh, const REAL *h_prev, REAL *gates, REAL *dh);     \
+                                                                                                                     \
+        /* Returns -log softmax(x)[target]; OUT dx = scale * (softmax(x) - onehot(target)), or dx NULL. */           \
+        double (*cross_entropy)(size_t n, const REAL *x, size_t target, double scale, REAL *dx);                     \
+        /* AdamW (Loshchilov and Hutter 2019, algorithm 2) on n parameters. IN g is multiplied by g_scale first. */  \
+        void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,     \
+                      double correction1, double correction2, const REAL *g, REAL *m, REAL *v, REAL *w);             \
+    } NAME
+
+TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);
+TEXTGRU_KERNEL_TABLE(double, textgru_kernels_f64);
+
+typedef struct {
+    const char *name;
+    textgru_kernels_f32 f32;
+    textgru_kernels_f64 f64;
+} textgru_kernels;
+
+#endif

@@ -1,0 +1,124 @@
+"""Embedding and Linear: what stands before and after a recurrent stack."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from textgru.core.blas import multiply
+from textgru.core.checks import check_array, check_index, check_size, float_dtype
+from textgru.core.linear import affine, column_sums
+from textgru.core.lookup import gather, scatter_add
+from textgru.core.parameters import Layer
+
+
+class Embedding(Layer):
+    """A table of vectors, one for each index: `weight` (num_embeddings, embedding_dim), normally distributed.
+
+    `seed`: an int, a numpy.random.Generator, or None.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        dtype: object = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        self.num_embeddings = check_size("num_embeddings", num_embeddings)
+        self.embedding_dim = check_size("embedding_dim", embedding_dim)
+        self._allocate({"weight": (self.num_embeddings, self.embedding_dim)}, float_dtype(dtype))
+        weight = self.parameters["weight"]
+        weight[...] = np.random.default_rng(seed).standard_normal(weight.shape)
+        self._index: np.ndarray | None = None
+
+    def forward(self, index: np.ndarray) -> np.ndarray:
+        """weight[index], (..., embedding_dim); index (...) intp.
+
+        Raises TypeError, ValueError or IndexError on an index that doesn't fit.
+        """
+        check_index("index", index, tuple("any" for _ in np.shape(index)), self.num_embeddings)
+        rows = np.empty((index.size, self.embedding_dim), self.dtype)
+        gather(self.parameters["weight"], index.reshape(-1), rows)
+        self._index = index
+        return rows.reshape(*index.shape, self.embedding_dim)
+
+    def backward(self, dy: np.ndarray, *, accumulate: bool = False) -> None:
+        """Fills `gradients` from the gradient dy (..., embedding_dim) of the last forward's result.
+
+        `accumulate` adds to them instead. Raises RuntimeError without a forward pass before it.
+        """
+        if self._index is None:
+            raise RuntimeError("backward: call forward first")
+        check_array("dy", dy, self.dtype, (*self._index.shape, self.embedding_dim))
+        gradient = self.gradients["weight"]
+        if not accumulate:
+            gradient[...] = 0
+        scatter_add(self._index.reshape(-1), dy.reshape(-1, self.embedding_dim), gradient)
+
+
+class Linear(Layer):
+    """y = x W^T + b: `weight` (out_features, in_features), `bias` (out_features,), as in PyTorch.
+
+    Both start uniform in +-1/sqrt(in_features). `seed`: an int, a numpy.random.Generator, or None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        dtype: object = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        self.in_features = check_size("in_features", in_features)
+        self.out_features = check_size("out_features", out_features)
+        self.bias = bool(bias)
+        shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
+        if self.bias:
+            shapes["bias"] = (self.out_features,)
+        self._allocate(shapes, float_dtype(dtype))
+        self._initialise(np.random.default_rng(seed), self.in_features**-0.5)
+        self._zeros = np.zeros(self.out_features, self.dtype)
+        self._x: np.ndarray | None = None
+
+    def forward(self, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """x W^T + b, (..., out_features); x (..., in_features). `out`, where given, takes the result.
+
+        The array x is kept for the backward pass: leave it as it is until then.
+        Raises TypeError or ValueError on arrays that don't fit.
+        """
+        check_array("x", x, self.dtype, (*("any" for _ in np.shape(x)[:-1]), self.in_features))
+        shape = (*x.shape[:-1], self.out_features)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        else:
+            check_array("out", out, self.dtype, shape)
+        bias = self.parameters["bias"] if self.bias else self._zeros
+        affine(x.reshape(-1, self.in_features), self.parameters["weight"], bias, out.reshape(-1, self.out_features))
+        self._x = x
+        return out
+
+    def backward(
+        self, dy: np.ndarray, *, accumulate: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The gradient dx (..., in_features) for the gradient dy (..., out_features) of the last forward's result.
+
+        Fills `gradients`, or with `accumulate` adds to them. `out`, where given, takes dx.
+        Raises RuntimeError without a forward pass before it.
+        """
+        if self._x is None:
+            raise RuntimeError("backward: call forward first")
+        x = self._x
+        check_array("dy", dy, self.dtype, (*x.shape[:-1], self.out_features))
+        if out is None:
+            out = np.empty_like(x)
+        else:
+            check_array("out", out, self.dtype, x.shape)
+        dy = dy.reshape(-1, self.out_features)
+        multiply(dy, x.reshape(-1, self.in_features), self.gradients["weight"], transpose_a=True, accumulate=accumulate)
+        if self.bias:
+            column_sums(dy, self.gradients["bias"], accumulate)
+        multiply(dy, self.parameters["weight"], out.reshape(-1, self.in_features))
+        return out

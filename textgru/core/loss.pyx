@@ -1,0 +1,49 @@
+"""Softmax and cross-entropy in one pass."""
+
+import numpy as np
+
+from cython cimport floating
+from cython.parallel cimport prange
+
+from textgru.core.simd cimport kernels
+from textgru.core.threads cimport threads_for
+
+from textgru.core.checks import check_array, check_index, float_dtype
+
+
+def softmax_cross_entropy(logits, targets, *, dlogits=None, scale=1.0):
+    """The negative log-likelihood of each target, in nats, and optionally the gradient with respect to the logits.
+
+    logits (N, V) float32 or float64, targets (N,) intp. Returns losses (N,) float64. Where `dlogits` (N, V) of the
+    logits' dtype is given, it becomes scale * (softmax(logits) - onehot(targets)): pass scale=1/N for the gradient of
+    the mean. It may not overlap `logits`. Raises TypeError, ValueError or IndexError on arrays that don't fit.
+    """
+    dtype = float_dtype(getattr(logits, "dtype", None))
+    check_array("logits", logits, dtype, ("N", "V"))
+    check_index("targets", targets, (logits.shape[0],), logits.shape[1])
+    if dlogits is not None:
+        check_array("dlogits", dlogits, dtype, logits.shape)
+    losses = np.empty(logits.shape[0])
+    _cross_entropy(logits, targets, losses, dlogits, scale)
+    return losses
+
+
+def _cross_entropy(
+    const floating[:, ::1] logits, const Py_ssize_t[::1] targets, double[::1] losses, dlogits, double scale,
+):
+    cdef Py_ssize_t N = logits.shape[0]
+    cdef Py_ssize_t V = logits.shape[1]
+    cdef int threads = threads_for(8.0 * N * V)
+    cdef Py_ssize_t i
+    cdef floating[:, ::1] dlogits_view
+    cdef floating* d = NULL
+    if dlogits is not None:
+        dlogits_view = dlogits
+        d = &dlogits_view[0, 0]
+    for i in prange(N, num_threads=threads, schedule="static", nogil=True):
+        if floating is float:
+            losses[i] = kernels.f32.cross_entropy(
+                V, &logits[i, 0], targets[i], scale, d + i * V if d != NULL else NULL)
+        else:
+            losses[i] = kernels.f64.cross_entropy(
+                V, &logits[i, 0], targets[i], scale, d + i * V if d != NULL else NULL)

@@ -1,0 +1,257 @@
+"""What every recurrent cell shares: the stack of layers, its workspace, its forward and backward pass."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from textgru.core.blas import multiply
+from textgru.core.checks import check_array, check_index, check_probability, check_size, float_dtype
+from textgru.core.dropout import dropout as apply_dropout
+from textgru.core.linear import affine, column_sums
+from textgru.core.lookup import gather, scatter_add
+from textgru.core.parameters import Layer
+from textgru.core.workspace import Workspace
+
+
+class _Pass(NamedTuple):
+    """What the backward pass needs of the forward pass besides the workspace."""
+
+    steps: int
+    batch: int
+    x: np.ndarray  # the input (N, I), or the table (V, I) that `index` points into
+    index: np.ndarray | None  # (T, B)
+    projected_table: bool
+    keys: list[int]  # of the dropout masks, one for each layer but the last
+
+
+class Recurrent(Layer):
+    """A stack of recurrent layers over time-major arrays; a cell (GRU) provides the recurrence.
+
+    T steps, B rows of a batch, I = input_size, H = hidden_size, L = num_layers. `bias=False` leaves out both biases.
+    `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
+    the next layer while training. `dtype` float32 or float64. Parameters start uniform in +-1/sqrt(H), drawn from
+    `seed`: an int, a numpy.random.Generator, or None. An object must not be used by two threads at once.
+    """
+
+    weight_blocks: ClassVar[int]  # weight_ih and weight_hh have this many times H rows
+    saved_blocks: ClassVar[int]  # the forward pass keeps this many times H numbers a step and row
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        dtype: object = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.bias = bool(bias)
+        self.dropout = check_probability("dropout", dropout)
+        rows = self.weight_blocks * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in range(self.num_layers):
+            shapes[f"weight_ih_l{layer}"] = (rows, self.hidden_size if layer else self.input_size)
+            shapes[f"weight_hh_l{layer}"] = (rows, self.hidden_size)
+            if self.bias:
+                shapes[f"bias_ih_l{layer}"] = (rows,)
+                shapes[f"bias_hh_l{layer}"] = (rows,)
+        self._allocate(shapes, float_dtype(dtype))
+        self._rng = np.random.default_rng(seed)
+        self._initialise(self._rng, self.hidden_size**-0.5)
+        self._zeros = np.zeros(rows, self.dtype)
+        self._workspace = Workspace(self.dtype)
+        self._inference_workspace = Workspace(self.dtype)
+        self._pass: _Pass | None = None
+
+    def forward(
+        self, x: np.ndarray, h_0: np.ndarray | None = None, *, training: bool = True, copy: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs y (T, B, H) of the last layer and the states h_n (L, B, H) after the last step.
+
+        x (T, B, I); h_0 (L, B, H), zeros when not given. `training=False` keeps nothing for a backward pass and
+        applies no dropout. `copy=False` returns y as a view of the workspace, good until the next call. The array x
+        itself is kept for the backward pass: leave it as it is until then.
+        Raises TypeError or ValueError on arrays that don't fit.
+        """
+        check_array("x", x, self.dtype, ("seq", "batch", self.input_size))
+        steps, batch = x.shape[:2]
+        return self._forward(x.reshape(steps * batch, -1), None, steps, batch, h_0, training, copy)
+
+    def forward_lookup(
+        self,
+        table: np.ndarray,
+        index: np.ndarray,
+        h_0: np.ndarray | None = None,
+        *,
+        training: bool = True,
+        copy: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same as forward(table[index]), faster: table (V, I), index (T, B) intp. See forward.
+
+        The backward pass then gives the gradient with respect to the table. Raises IndexError as well.
+        """
+        check_array("table", table, self.dtype, ("rows", self.input_size))
+        check_index("index", index, ("seq", "batch"), table.shape[0])
+        return self._forward(table, index, *index.shape, h_0, training, copy)
+
+    def backward(
+        self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True, copy: bool = True
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """The gradients of the last forward pass, given those of its results: dy (T, B, H), dh_n (L, B, H) or None.
+
+        Fills `gradients` and returns dx, shaped as the input was (x or table), and dh_0 (L, B, H).
+        `input_gradient=False` returns None for dx. `copy=False` returns dx as a view of the workspace.
+        Raises RuntimeError without a forward pass before it, TypeError or ValueError on arrays that don't fit.
+        """
+        if self._pass is None:
+            raise RuntimeError("backward: call forward with training=True first")
+        steps, batch, x, index, projected_table, keys = self._pass
+        check_array("dy", dy, self.dtype, (steps, batch, self.hidden_size))
+        if dh_n is not None:
+            check_array("dh_n", dh_n, self.dtype, (self.num_layers, batch, self.hidden_size))
+        self._pass = None
+        work, hidden = self._workspace, self.hidden_size
+        rows = steps * batch
+        dh_0 = np.zeros((self.num_layers, batch, hidden), self.dtype)
+        if dh_n is not None:
+            dh_0[...] = dh_n
+        scratch = work.get("product", batch, self.weight_blocks * hidden)
+        sums = work.get("sums", self.saved_blocks * hidden)
+        dx: np.ndarray | None = None
+        for layer in reversed(range(self.num_layers)):
+            w_ih, w_hh = self.parameters[f"weight_ih_l{layer}"], self.parameters[f"weight_hh_l{layer}"]
+            dw_ih, dw_hh = self.gradients[f"weight_ih_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
+            h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
+            saved = work.get(f"saved_l{layer}", steps, batch, self.saved_blocks * hidden)
+            self._backward_layer(dy, w_hh, h, saved, dh_0[layer], scratch, dw_hh)
+            saved = saved.reshape(rows, -1)
+            if self.bias:
+                column_sums(saved, sums)
+                self._bias_gradients(sums, self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"])
+            if layer:
+                below = work.get(f"h_l{layer - 1}", steps + 1, batch, hidden)[1:].reshape(rows, hidden)
+                if keys:
+                    below = work.get(f"dropped_l{layer - 1}", rows, hidden)
+                dx = work.get(f"dx_{layer % 2}", rows, hidden)
+                self._input_gradients(saved, below, w_ih, dw_ih, dx)
+                if keys:
+                    apply_dropout(dx.reshape(-1), self.dropout, keys[layer - 1])
+                dy = dx.reshape(steps, batch, hidden)
+            elif index is None:
+                dx = work.get("dx", rows, self.input_size) if input_gradient else None
+                self._input_gradients(saved, x, w_ih, dw_ih, dx)
+                dx = dx.reshape(steps, batch, -1) if dx is not None else None
+            elif projected_table:
+                # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dtable = dprojected @ W_ih
+                dprojected = work.get("projected", table_rows := x.shape[0], self.weight_blocks * hidden)
+                self._table_gradients(saved, index, dprojected)
+                multiply(dprojected, x, dw_ih, transpose_a=True)
+                dx = work.get("dtable", table_rows, self.input_size) if input_gradient else None
+                if dx is not None:
+                    multiply(dprojected, w_ih, dx)
+            else:
+                drows = work.get("dx", rows, self.input_size) if input_gradient else None
+                self._input_gradients(saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
+                dx = work.get("dtable", *x.shape) if input_gradient else None
+                if dx is not None:
+                    dx[...] = 0
+                    scatter_add(index.reshape(-1), drows, dx)
+        return (dx.copy() if copy and dx is not None else dx), dh_0
+
+    def _forward(
+        self,
+        x: np.ndarray,
+        index: np.ndarray | None,
+        steps: int,
+        batch: int,
+        h_0: np.ndarray | None,
+        training: bool,
+        copy: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if h_0 is not None:
+            check_array("h_0", h_0, self.dtype, (self.num_layers, batch, self.hidden_size))
+        work = self._workspace if training else self._inference_workspace
+        hidden, blocks, rows = self.hidden_size, self.weight_blocks, steps * batch
+        # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
+        projected_table = index is not None and 2 * x.shape[0] <= rows
+        keys: list[int] = []
+        if training:
+            self._pass = None
+            if self.dropout:
+                keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
+        h_n = np.empty((self.num_layers, batch, hidden), self.dtype)
+        scratch = work.get("product", batch, blocks * hidden)
+        source = x
+        if index is not None and not projected_table:
+            source = work.get("rows", rows, self.input_size)
+            gather(x, index.reshape(-1), source)
+        for layer in range(self.num_layers):
+            b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
+            b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
+            projected = work.get("projected", source.shape[0], blocks * hidden)
+            affine(source, self.parameters[f"weight_ih_l{layer}"], b_ih, projected)
+            h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
+            h[0] = 0 if h_0 is None else h_0[layer]
+            saved = work.get(f"saved_l{layer}" if training else "saved", steps if training else 1, batch,
+                             self.saved_blocks * hidden)
+            self._forward_layer(
+                projected, index if projected_table and layer == 0 else None,
+                self.parameters[f"weight_hh_l{layer}"], b_hh, h, saved, scratch)
+            h_n[layer] = h[steps]
+            source = h[1:].reshape(rows, hidden)
+            if keys and layer < self.num_layers - 1:
+                dropped = work.get(f"dropped_l{layer}", rows, hidden)
+                np.copyto(dropped, source)
+                apply_dropout(dropped.reshape(-1), self.dropout, keys[layer])
+                source = dropped
+        if training:
+            self._pass = _Pass(steps, batch, x, index, projected_table, keys)
+        y = h[1:]
+        return (y.copy() if copy else y), h_n
+
+    # What a cell provides. Shapes: projected (N, weight_blocks H) or with index (V, weight_blocks H); h (T + 1, B, H)
+    # with h[0] given; saved (T, B, saved_blocks H), (1, B, saved_blocks H) where nothing is kept; scratch
+    # (B, weight_blocks H).
+
+    def _forward_layer(
+        self,
+        projected: np.ndarray,
+        index: np.ndarray | None,
+        w_hh: np.ndarray,
+        b_hh: np.ndarray,
+        h: np.ndarray,
+        saved: np.ndarray,
+        scratch: np.ndarray,
+    ) -> None:
+        raise NotImplementedError
+
+    def _backward_layer(
+        self,
+        dy: np.ndarray,
+        w_hh: np.ndarray,
+        h: np.ndarray,
+        saved: np.ndarray,
+        dh: np.ndarray,
+        scratch: np.ndarray,
+        dw_hh: np.ndarray,
+    ) -> None:
+        """`saved` becomes the gradients before the activations; dh (B, H), in dh_n, becomes dh_0."""
+        raise NotImplementedError
+
+    def _input_gradients(
+        self, saved: np.ndarray, x: np.ndarray, w_ih: np.ndarray, dw_ih: np.ndarray, dx: np.ndarray | None
+    ) -> None:
+        raise NotImplementedError
+
+    def _table_gradients(self, saved: np.ndarray, index: np.ndarray, dprojected: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _bias_gradients(self, sums: np.ndarray, db_ih: np.ndarray, db_hh: np.ndarray) -> None:
+        raise NotImplementedError

@@ -1,0 +1,2 @@
+cdef int thread_count() noexcept nogil
+cdef int threads_for(double operations) noexcept nogil
