@@ -1,0 +1,187 @@
+"""The network: token ids in, scores of the next token out. Embedding, recurrent stack, output layer; knows no text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
+from textgru.core.checks import check_array, check_index
+from textgru.core.dropout import dropout as apply_dropout
+from textgru.core.workspace import Workspace
+from textgru.errors import InputError
+
+# The scores of a large vocabulary are made for so many bytes of rows at a time, not for the whole batch.
+LOGITS_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What rebuilds a network but for its weights. Raises InputError for values that can't be.
+
+    `embedding_size` and `hidden_size` are widths; `dropout` falls on every layer's output while training;
+    `tie_weights` uses the embedding as the output layer's weight, and needs the two widths to be equal.
+    """
+
+    vocab_size: int
+    embedding_size: int = 64
+    hidden_size: int = 256
+    num_layers: int = 1
+    dropout: float = 0.0
+    tie_weights: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "embedding_size", "hidden_size", "num_layers"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name}: expected an integer from 1 up, got {value!r}")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise InputError(f"dropout: expected a number from 0 to below 1, got {self.dropout!r}")
+        if not isinstance(self.tie_weights, bool):
+            raise InputError(f"tie_weights: expected true or false, got {self.tie_weights!r}")
+        if self.tie_weights and self.embedding_size != self.hidden_size:
+            raise InputError(
+                f"tie_weights: the embedding size ({self.embedding_size}) has to equal the hidden size "
+                f"({self.hidden_size})"
+            )
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every parameter, without those that are tied to another."""
+        hidden = self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (self.vocab_size, self.embedding_size)}
+        for layer in range(self.num_layers):
+            shapes[f"gru.weight_ih_l{layer}"] = (3 * hidden, hidden if layer else self.embedding_size)
+            shapes[f"gru.weight_hh_l{layer}"] = (3 * hidden, hidden)
+            shapes[f"gru.bias_ih_l{layer}"] = (3 * hidden,)
+            shapes[f"gru.bias_hh_l{layer}"] = (3 * hidden,)
+        if not self.tie_weights:
+            shapes["output.weight"] = (self.vocab_size, hidden)
+        shapes["output.bias"] = (self.vocab_size,)
+        return shapes
+
+    def parameter_count(self) -> int:
+        """The number of parameters."""
+        return sum(map(prod, self.parameter_shapes().values()))
+
+    def training_bytes(self, batch_size: int, seq_length: int) -> int:
+        """About how much memory training takes: parameters, gradients, moments and the activations of one batch."""
+        rows, hidden = batch_size * seq_length, self.hidden_size
+        layer = hidden * (4 + 1 + (1 if self.dropout else 0))
+        shared = hidden * (3 + 2) + 2 * self.embedding_size
+        logits = 2 * min(rows * self.vocab_size, max(LOGITS_BYTES // 4, self.vocab_size))
+        table = self.vocab_size * (3 * hidden + self.embedding_size)
+        return 4 * (5 * self.parameter_count() + rows * (self.num_layers * layer + shared) + logits + table)
+
+
+class Network:
+    """Embedding -> GRU stack -> linear output layer, in float32 (float64 for checking gradients).
+
+    T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. `parameters` is one flat array of all
+    parameters with PyTorch's names: embedding.weight, gru.weight_ih_l0, ..., output.weight, output.bias.
+    """
+
+    def __init__(
+        self, config: NetworkConfig, *, seed: int | np.random.Generator | None = None, dtype: object = np.float32
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.config = config
+        self.embedding = Embedding(config.vocab_size, config.embedding_size, dtype=dtype, seed=rng)
+        self.gru = GRU(
+            config.embedding_size, config.hidden_size, config.num_layers, dropout=config.dropout, dtype=dtype, seed=rng
+        )
+        self.output = Linear(config.hidden_size, config.vocab_size, dtype=dtype, seed=rng)
+        if config.tie_weights:
+            self.embedding.parameters["weight"][...] *= config.hidden_size**-0.5
+        self.parameters: Parameters = flatten(
+            {"embedding": self.embedding, "gru": self.gru, "output": self.output},
+            ties={"output.weight": "embedding.weight"} if config.tie_weights else None,
+        )
+        self.dtype = self.gru.dtype
+        self._rng = rng
+        self._workspace = Workspace(self.dtype)
+
+    def named_parameters(self) -> dict[str, np.ndarray]:
+        """Name -> view, without the names that share another's array."""
+        views = self.parameters.views(self.parameters.values)
+        return {name: views[name] for name in self.parameters.slices}
+
+    def initial_state(self, batch: int) -> np.ndarray:
+        """Zeros (L, B, H)."""
+        return np.zeros((self.config.num_layers, batch, self.config.hidden_size), self.dtype)
+
+    def loss_and_grad(
+        self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """The mean negative log-likelihood of targets (T, B), in nats, and the state (L, B, H) after the last step.
+
+        tokens and targets (T, B) intp; `state` (L, B, H) is that before the first step. Fills
+        `parameters.gradients` with the gradient of the mean. Applies dropout.
+        """
+        self._check(tokens, targets)
+        y, state = self.gru.forward_lookup(self.embedding.parameters["weight"], tokens, state, copy=False)
+        features = y.reshape(-1, self.config.hidden_size)
+        key = 0
+        if self.config.dropout:
+            key = int(self._rng.integers(0, 2**64, dtype=np.uint64))
+            dropped = self._workspace.get("dropped", *features.shape)
+            np.copyto(dropped, features)
+            apply_dropout(dropped.reshape(-1), self.config.dropout, key)
+            features = dropped
+        rows, vocab = len(features), self.config.vocab_size
+        dfeatures = self._workspace.get("dfeatures", *features.shape)
+        total = 0.0
+        for chunk in self._chunks(rows):
+            logits = self._workspace.get("logits", chunk.stop - chunk.start, vocab)
+            dlogits = self._workspace.get("dlogits", chunk.stop - chunk.start, vocab)
+            self.output.forward(features[chunk], out=logits)
+            losses = softmax_cross_entropy(logits, targets.reshape(-1)[chunk], dlogits=dlogits, scale=1 / rows)
+            self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
+            total += float(losses.sum())
+        if key:
+            apply_dropout(dfeatures.reshape(-1), self.config.dropout, key)
+        dtable, _ = self.gru.backward(dfeatures.reshape(y.shape), copy=False)
+        if self.config.tie_weights:
+            self.embedding.gradients["weight"][...] += dtable
+        else:
+            self.embedding.gradients["weight"][...] = dtable
+        return total / rows, state
+
+    def losses(
+        self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The negative log-likelihood of each target (T, B), in nats, float64, and the state after the last step.
+
+        Arguments as in loss_and_grad; no gradient, no dropout.
+        """
+        self._check(tokens, targets)
+        y, state = self.gru.forward_lookup(
+            self.embedding.parameters["weight"], tokens, state, training=False, copy=False
+        )
+        features = y.reshape(-1, self.config.hidden_size)
+        losses = np.empty(len(features))
+        for chunk in self._chunks(len(features)):
+            logits = self._workspace.get("logits", chunk.stop - chunk.start, self.config.vocab_size)
+            self.output.forward(features[chunk], out=logits)
+            losses[chunk] = softmax_cross_entropy(logits, targets.reshape(-1)[chunk])
+        return losses.reshape(tokens.shape), state
+
+    def step(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The scores (B, V) of the token after `tokens` (B,) intp; `state` (L, B, H) is updated in place.
+
+        The scores are a view that the next call writes over.
+        """
+        y, state[...] = self.gru.forward_lookup(
+            self.embedding.parameters["weight"], tokens[None, :], state, training=False, copy=False
+        )
+        logits = self._workspace.get("step", len(tokens), self.config.vocab_size)
+        return self.output.forward(y[0], out=logits)
+
+    def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
+        check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)
+        check_array("targets", targets, np.dtype(np.intp), tokens.shape)
+
+    def _chunks(self, rows: int) -> list[slice]:
+        size = max(1, LOGITS_BYTES // (self.config.vocab_size * self.dtype.itemsize))
+        return [slice(first, min(first + size, rows)) for first in range(0, rows, size)]
