@@ -167,6 +167,11 @@ class Network:
             losses[chunk] = softmax_cross_entropy(logits, targets.reshape(-1)[chunk])
         return losses.reshape(tokens.shape), state
 
+    def advance(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The state (L, B, H) after reading tokens (T, B) intp from `state` on."""
+        weight = self.embedding.parameters["weight"]
+        return self.gru.forward_lookup(weight, np.ascontiguousarray(tokens), state, training=False, copy=False)[1]
+
     def step(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The scores (B, V) of the token after `tokens` (B,) intp; `state` (L, B, H) is updated in place.
 

@@ -1,0 +1,261 @@
+"""A run directory on disk: written so that a kill at any moment leaves the old run or the new one, and read so that
+nothing in it is executed.
+
+    config.json          format_version, the network's and the training's settings, what the corpus was
+    tokenizer.json       Hugging Face tokenizers format
+    model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata
+    metrics.jsonl        one JSON object an event
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgru.errors import InputError, TextgruError
+from textgru.network import Network, NetworkConfig
+from textgru.tokenizer import Tokenizer
+
+FORMAT_VERSION = 1
+CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
+    "config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training",
+)  # fmt: skip
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside, flushes to the disk and renames into place. Raises TextgruError; then the old file stays."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise TextgruError(f"{path}: can't be written: {error.strerror}") from error
+
+
+class RunWriter:
+    """A new run directory. It is put together beside its place, under a hidden name, and moved into place whole
+    when its first weights are saved; until then a run that it replaces stays untouched.
+
+    Raises InputError if `out` can't be written, holds other files, or holds a run and `overwrite` is false.
+    Use as a context manager: what was never published is removed.
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool = False) -> None:
+        self.out = out
+        self._overwrite = overwrite
+        self._published = False
+        self._made: list[Path] = []
+        self._check_free()
+        self.path = out.absolute().parent / f".{out.name}.new-{os.getpid()}"
+        try:
+            for parent in reversed(self.path.parents):
+                if not parent.exists():
+                    parent.mkdir()
+                    self._made.append(parent)
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.scratch.mkdir(parents=True)
+        except OSError as error:
+            self.close()
+            raise InputError(f"{out}: can't be written: {error.strerror}; choose another --out") from error
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for what is needed only while training."""
+        return self.path / TRAINING
+
+    def write_settings(self, config: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+        """Writes config.json, with the format version, and tokenizer.json."""
+        text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, ensure_ascii=False)
+        write_atomically(self.path / CONFIG, text.encode() + b"\n")
+        write_atomically(self.path / TOKENIZER, tokenizer.to_json().encode() + b"\n")
+
+    def save_weights(self, network: Network, scores: Mapping[str, Any]) -> None:
+        """Saves the weights, and beside them in the same file their scores; the first time, publishes the run."""
+        from safetensors.numpy import save
+
+        data = save(network.named_parameters(), metadata={"format": "textgru", "scores": json.dumps(dict(scores))})
+        write_atomically(self.path / WEIGHTS, data)
+        if not self._published:
+            self._publish()
+
+    def append_metrics(self, event: Mapping[str, Any]) -> None:
+        """Adds a line to metrics.jsonl."""
+        try:
+            with (self.path / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise TextgruError(f"{self.out / METRICS}: can't be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Removes what is needed only while training, and everything if no weights were ever saved."""
+        if self._published:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        for parent in reversed(self._made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_free(self) -> None:
+        out = self.out
+        try:
+            if not out.exists():
+                if out.is_symlink():
+                    raise InputError(f"{out}: is a broken link; choose another --out")
+                return
+            if not out.is_dir():
+                raise InputError(f"{out}: is a file; choose another --out")
+            if not any(out.iterdir()):
+                return
+        except OSError as error:
+            raise InputError(f"{out}: can't be read: {error.strerror}; choose another --out") from error
+        if not (out / CONFIG).exists() or not (out / WEIGHTS).exists():
+            raise InputError(f"{out}: holds files that are no textgru run; choose another --out")
+        if not self._overwrite:
+            raise InputError(f"{out}: holds another run; choose another --out, or replace it with --overwrite")
+
+    def _publish(self) -> None:
+        self._check_free()
+        target = self.out.resolve()
+        replaced = target.with_name(f".{target.name}.old-{os.getpid()}")
+        try:
+            if target.exists():
+                target.rename(replaced)
+            self.path.rename(target)
+        except OSError as error:
+            if replaced.exists() and not target.exists():
+                replaced.rename(target)
+            raise TextgruError(f"{self.out}: can't be put in place: {error.strerror}") from error
+        self.path = target
+        self._published = True
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory says without its weights. `config` is config.json, `scores` those of the saved weights."""
+
+    path: Path
+    network: NetworkConfig
+    tokenizer: Tokenizer
+    config: dict[str, Any] = field(repr=False)
+    scores: dict[str, Any]
+
+    @staticmethod
+    def read(path: str | Path) -> Run:
+        """Reads and checks everything but the numbers. Raises InputError that names the file and what is wrong."""
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"{path}: {'is not a run directory' if path.exists() else 'no such run'}")
+        config = _read_config(path / CONFIG)
+        network = _network_config(path / CONFIG, config)
+        if not (path / TOKENIZER).is_file():
+            raise InputError(f"{path}: damaged run: tokenizer.json is missing")
+        tokenizer = Tokenizer.load(path / TOKENIZER)
+        if tokenizer.vocab_size != network.vocab_size:
+            raise InputError(
+                f"{path / TOKENIZER}: has {tokenizer.vocab_size} tokens, the network was built for {network.vocab_size}"
+            )
+        return Run(path, network, tokenizer, config, _read_scores(path / WEIGHTS, network))
+
+    def load_network(self) -> Network:
+        """The network with its weights. Raises InputError if they can't be read or aren't finite."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.path / WEIGHTS
+        try:
+            weights = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: can't be read: {error}") from error
+        network = Network(self.network, seed=0)
+        for name, array in network.named_parameters().items():
+            if not np.isfinite(weights[name]).all():
+                raise InputError(f"{path}: {name} has numbers that are not finite; train again")
+            array[...] = weights[name]
+        return network
+
+
+def network_settings(config: NetworkConfig) -> dict[str, Any]:
+    """The network's part of config.json."""
+    return {"cell": "gru", **asdict(config)}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent}: is not a run directory (no config.json in it)") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
+    version = config.get("format_version") if isinstance(config, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{path}: damaged: no format_version in it")
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {version} is newer than this textgru reads ({FORMAT_VERSION}); upgrade textgru"
+        )
+    return dict(config)
+
+
+def _network_config(path: Path, config: dict[str, Any]) -> NetworkConfig:
+    settings = config.get("network")
+    if not isinstance(settings, dict) or settings.get("cell") != "gru":
+        raise InputError(f"{path}: damaged: no settings of a gru network in it")
+    wanted = {f.name for f in fields(NetworkConfig)}
+    given = settings.keys() - {"cell"}
+    if given != wanted:
+        raise InputError(f"{path}: damaged: network has {sorted(given)}, expected {sorted(wanted)}")
+    try:
+        return NetworkConfig(**{name: settings[name] for name in wanted})
+    except InputError as error:
+        raise InputError(f"{path}: damaged: {error}") from error
+
+
+def _read_scores(path: Path, network: NetworkConfig) -> dict[str, Any]:
+    """Checks the names, shapes and dtypes in the weights' header, and returns the scores in it."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"{path.parent}: damaged run: {path.name} is missing")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            found = {name: (tuple(piece.get_shape()), piece.get_dtype()) for name, piece in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged or cut short: {error}") from error
+    shapes = network.parameter_shapes()
+    if found.keys() != shapes.keys():
+        odd = sorted(found.keys() ^ shapes.keys())
+        raise InputError(f"{path}: does not fit config.json: {', '.join(odd)} missing or unexpected")
+    for name, shape in shapes.items():
+        if found[name] != (shape, "F32"):
+            got_shape, got_dtype = found[name]
+            raise InputError(f"{path}: {name} is {got_dtype} {got_shape}, config.json wants F32 {shape}")
+    try:
+        scores = json.loads(metadata.get("scores", "{}"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged metadata: {error}") from error
+    return scores if isinstance(scores, dict) else {}

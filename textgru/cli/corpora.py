@@ -1,0 +1,107 @@
+"""textgru corpora: texts to train on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from textgru.corpora import Corpus, Progress
+
+
+@click.group("corpora")
+def corpora() -> None:
+    """Texts to train on: one that comes with textgru, and public ones to download."""
+
+
+@corpora.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
+def list_corpora(as_json: bool) -> None:
+    """List the texts, the included one first."""
+    from textgru.corpora import catalogue
+
+    entries = catalogue()
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+    elif click.get_text_stream("stdout").isatty():
+        _print_table(entries)
+    else:
+        rows = [(entry.name, _size(entry), entry.language, entry.licence, entry.title) for entry in entries]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@corpora.command("fetch")
+@click.argument("name")
+@click.option("--out", "directory", default=".", metavar="DIR", help="The folder to put it in.  [default: this one]")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def fetch_corpus(name: str, directory: str, overwrite: bool) -> None:
+    """Download the text NAME, check it and print where it is."""
+    from textgru.corpora import fetch
+
+    with _progress_bar(name) as progress:
+        file = fetch(name, directory, overwrite=overwrite, progress=progress)
+    click.echo(file)
+
+
+@corpora.command("path")
+@click.argument("name")
+def show_path(name: str) -> None:
+    """Print where the included text NAME is installed."""
+    from textgru.corpora import path
+
+    click.echo(path(name))
+
+
+def _size(entry: Corpus) -> str:
+    """The size of the download, for people."""
+    if entry.included:
+        return "included"
+    if entry.size is None:
+        return "unknown"
+    return f"{entry.size / 1e6:.1f} MB"
+
+
+def _print_table(entries: list[Corpus]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Name", "Text", box=None, padding=(0, 2, 0, 0))
+    table.add_column("Download", justify="right", no_wrap=True)
+    table.add_column("Language")
+    table.add_column("Licence")
+    table.columns[0].no_wrap = True
+    table.columns[0].style = "bold"
+    for entry in entries:
+        table.add_row(entry.name, entry.title, _size(entry), entry.language, entry.licence)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("\ntextgru corpora fetch NAME downloads one", style="dim")
+
+
+@contextlib.contextmanager
+def _progress_bar(name: str) -> Iterator[Progress | None]:
+    """What to call with the progress of a download: a bar on standard error, nothing if that is no terminal."""
+    if not click.get_text_stream("stderr").isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,160 @@
+"""Text files to token ids on disk, and from there to batches; in bounded memory, however long the text."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from textgru.errors import InputError
+from textgru.tokenizer import Tokenizer
+
+BLOCK_BYTES = 1 << 20
+# Without a fraction of the user's own, no more than this is held out: enough for a steady figure, quick to evaluate.
+MOST_HELD_OUT = 200_000
+HELD_OUT_FRACTION = 0.1
+
+
+def read_blocks(paths: Sequence[Path], encoding: str = "utf-8") -> Iterator[str]:
+    """The text of the files, one after the other, in blocks; a byte order mark is dropped, \\r\\n and \\r become \\n.
+
+    Raises InputError for a file that can't be read or isn't text in this encoding (with the offset in bytes).
+    """
+    for path in paths:
+        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+        offset, pending, first = 0, 0, True
+        try:
+            with path.open("rb") as file:
+                while True:
+                    data = file.read(BLOCK_BYTES)
+                    try:
+                        text = decoder.decode(data, final=not data)
+                    except UnicodeDecodeError as error:
+                        at = offset - pending + error.start
+                        raise InputError(
+                            f"{path}: not {encoding} text: byte {at:,} ({error.reason}); "
+                            "say what it is with --encoding, e.g. --encoding latin-1"
+                        ) from error
+                    offset += len(data)
+                    pending = len(decoder.getstate()[0])
+                    if first and text:
+                        text, first = text.removeprefix("\ufeff"), False
+                    if text:
+                        yield text
+                    if not data:
+                        break
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def check_files(files: Sequence[str | Path], encoding: str) -> list[Path]:
+    """The files as paths, once it is sure that each is a readable file and the encoding exists; else InputError."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise InputError(f"encoding: {encoding!r} is not known; try utf-8, latin-1 or cp1252") from error
+    if not files:
+        raise InputError("no text file given")
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path}: is a directory; name the text files in it")
+        try:
+            with path.open("rb"):
+                pass
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file") from error
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    return paths
+
+
+def spool_standard_input(path: Path) -> None:
+    """Copies standard input to a file, because the text is read twice."""
+    with path.open("wb") as file:
+        while data := sys.stdin.buffer.read(BLOCK_BYTES):
+            file.write(data)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token ids for training and, from the end of the text, for validation. Both are 1-D and may be memory-mapped."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    characters: int  # of the whole text
+    validation_characters: int
+
+    @staticmethod
+    def encode(
+        tokenizer: Tokenizer, paths: Sequence[Path], target: Path, *, encoding: str = "utf-8",
+        val_fraction: float | None = None,
+    ) -> Corpus:
+        """Encodes the files to the file `target` (uint8, uint16 or uint32) and maps it into memory.
+
+        `val_fraction` of the tokens, from the end, are for validation; not given, a tenth but at most 200,000.
+        Raises InputError for files that can't be read or have no text.
+        """
+        dtype = next(d for d in (np.uint8, np.uint16, np.uint32) if tokenizer.vocab_size - 1 <= np.iinfo(d).max)
+        characters = tokens = 0
+
+        def counted() -> Iterator[str]:
+            nonlocal characters
+            for block in read_blocks(paths, encoding):
+                characters += len(block)
+                yield block
+
+        with target.open("wb") as file:
+            for ids in tokenizer.encode_blocks(counted()):
+                file.write(ids.astype(dtype).tobytes())
+                tokens += len(ids)
+        if not tokens:
+            raise InputError(f"{', '.join(map(str, paths))}: no text in it; give a file with some text")
+        ids = np.memmap(target, dtype, "r")
+        if val_fraction is None:
+            held_out = min(int(tokens * HELD_OUT_FRACTION), MOST_HELD_OUT)
+        else:
+            held_out = int(tokens * val_fraction)
+        validation = ids[tokens - held_out :]
+        return Corpus(ids[: tokens - held_out], validation, characters, tokenizer.count_characters(validation))
+
+
+class Batches:
+    """Endless training batches: B rows, each a stream of its own through a part of the text, T steps a batch.
+
+    An epoch walks every stream to its end; the hidden state is good from batch to batch within it. Each epoch starts
+    at another offset below T, so that the same places are cut differently.
+    """
+
+    def __init__(self, tokens: np.ndarray, batch_size: int, seq_length: int, rng: np.random.Generator) -> None:
+        self._tokens = tokens
+        self._rng = rng
+        self.batch_size = batch_size
+        self.seq_length = seq_length
+        self.steps_per_epoch = (len(tokens) - 1) // batch_size // seq_length
+        if self.steps_per_epoch < 1:
+            needed = batch_size * seq_length + 1
+            raise InputError(
+                f"too little text: {len(tokens):,} tokens for training, one batch needs {needed:,} "
+                f"(--batch-size {batch_size} x --seq-length {seq_length} + 1); "
+                "give more text, or a smaller --batch-size or --seq-length"
+            )
+
+    def __iter__(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray]]:
+        """Yields (whether an epoch starts here, tokens (T, B), targets (T, B)), both intp."""
+        seq, batch = self.seq_length, self.batch_size
+        window = np.empty((seq + 1, batch), np.intp)
+        while True:
+            spare = len(self._tokens) - 1 - self.steps_per_epoch * seq * batch
+            offset = int(self._rng.integers(0, min(seq, spare + 1)))
+            per_row = (len(self._tokens) - 1 - offset) // batch
+            for step in range(per_row // seq):
+                for row in range(batch):
+                    first = offset + row * per_row + step * seq
+                    window[:, row] = self._tokens[first : first + seq + 1]
+                yield step == 0, window[:-1].copy(), window[1:].copy()

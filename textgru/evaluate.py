@@ -1,0 +1,58 @@
+"""How well a network predicts a text: mean negative log-likelihood, with the state carried through the whole of it."""
+
+from __future__ import annotations
+
+from math import exp, inf, log
+from typing import NamedTuple
+
+import numpy as np
+
+from textgru.network import Network
+
+STREAMS = 32
+SHORTEST_STREAM = 1000  # tokens; a stream starts without context, so that few and long ones are fairer
+STEPS = 128
+
+
+class Score(NamedTuple):
+    """The result of an evaluation: `loss` in nats a token, over `tokens` predicted tokens."""
+
+    loss: float
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss); infinite where that overflows."""
+        return exp(self.loss) if self.loss < 700 else inf
+
+    def bits_per_char(self, tokens: int, characters: int) -> float:
+        """The loss in bits a character, for a text of so many tokens and characters."""
+        return self.loss / log(2) * tokens / max(characters, 1)
+
+
+def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS) -> Score:
+    """Scores every token (n,) but the first, given those before it; n must be at least 2.
+
+    A long text is cut into up to `streams` contiguous streams that are read side by side; each carries its state from
+    its start to its end. streams=1 is exact, and slower. Raises ValueError for fewer than two tokens.
+    """
+    targets = len(tokens) - 1
+    if targets < 1:
+        raise ValueError(f"tokens: expected at least 2, got {len(tokens)}")
+    rows = max(1, min(streams, targets // SHORTEST_STREAM))
+    per_row = targets // rows
+    state = network.initial_state(rows)
+    total = 0.0
+    for first in range(0, per_row, STEPS):
+        last = min(first + STEPS, per_row)
+        window = np.stack(
+            [tokens[row * per_row + first : row * per_row + last + 1] for row in range(rows)], axis=1
+        ).astype(np.intp)
+        losses, state = network.losses(np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:]), state)
+        total += float(losses.sum())
+    rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
+    if len(rest) > 1:
+        last_state = np.ascontiguousarray(state[:, -1:])
+        losses, _ = network.losses(rest[:-1, None].copy(), rest[1:, None].copy(), last_state)
+        total += float(losses.sum())
+    return Score(total / targets, targets)

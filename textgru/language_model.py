@@ -1,0 +1,135 @@
+"""A trained model in a program's hands: generate, stream, perplexity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgru.checkpoint import Run
+from textgru.errors import InputError
+from textgru.evaluate import Score, evaluate
+from textgru.generate import stream
+from textgru.network import Network
+from textgru.sampling import Sampling
+from textgru.tokenizer import Tokenizer
+from textgru.trainer import Event, TrainingConfig
+from textgru.training_run import TrainingRun
+
+
+class LanguageModel:
+    """A network and its tokenizer.
+
+        model = textgru.load("runs/demo")
+        print(model.generate("Once", length=300, seed=1))
+
+    `run` is the run that it came from, or None. An object must not be used by two threads at once.
+    """
+
+    def __init__(self, network: Network, tokenizer: Tokenizer, run: Run | None = None) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.run = run
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | np.random.Generator | None = None,
+    ) -> str:
+        """The prompt and `length` new tokens after it. Arguments: stream."""
+        pieces = self.stream(prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+        return prompt + "".join(pieces)
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | np.random.Generator | None = None,
+    ) -> Iterator[str]:
+        """Yields the new text after the prompt piece by piece, without the prompt.
+
+        `length` new tokens; `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the
+        likeliest (textgru.sampling.Sampling). The same `seed` gives the same text. Raises InputError (a ValueError) for
+        values that can't be.
+        """
+        if length < 0:
+            raise InputError(f"length: expected 0 or more new tokens, got {length}")
+        sampling = Sampling(temperature, top_k, top_p)
+        return stream(self.network, self.tokenizer, prompt, length, sampling, np.random.default_rng(seed))
+
+    def score(self, text: str) -> Score:
+        """The loss of a text, in nats a token, each token given those before it; the first is given.
+
+        Raises ValueError for a text of fewer than two tokens.
+        """
+        return evaluate(self.network, self.tokenizer.encode(text), streams=1)
+
+    def perplexity(self, text: str) -> float:
+        """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""
+        return self.score(text).perplexity
+
+
+def load(run: str | Path) -> LanguageModel:
+    """The model in a run directory. Raises InputError (a ValueError) if there is none or it can't be read."""
+    found = Run.read(run)
+    return LanguageModel(found.load_network(), found.tokenizer, found)
+
+
+def train(
+    files: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    tokenizer: str | Path = "char",
+    vocab_size: int | None = None,
+    encoding: str = "utf-8",
+    embedding_size: int | None = None,
+    hidden_size: int | None = None,
+    num_layers: int | None = None,
+    dropout: float | None = None,
+    tie_weights: bool | None = None,
+    val_fraction: float | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    **training: Any,
+) -> LanguageModel:
+    """Trains a model on text files and returns it as it was at its best; the run stays in the directory `out`.
+
+        model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
+
+    The arguments are those of `textgru train`; `training` are the fields of textgru.trainer.TrainingConfig (batch_size,
+    learning_rate, max_minutes, ...). `on_event`, where given, is called with every event of textgru.trainer.
+    Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
+    """
+    network = {
+        "embedding_size": embedding_size,
+        "hidden_size": hidden_size,
+        "num_layers": num_layers,
+        "dropout": dropout,
+        "tie_weights": tie_weights,
+    }
+    with TrainingRun(
+        [files] if isinstance(files, (str, Path)) else files,
+        out,
+        config=TrainingConfig(**training),
+        network=network,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        encoding=encoding,
+        val_fraction=val_fraction,
+        overwrite=overwrite,
+    ) as run:
+        for event in run.events():
+            if on_event is not None:
+                on_event(event)
+    return load(run.out)

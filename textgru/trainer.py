@@ -1,0 +1,245 @@
+"""The training loop. It prints nothing: it yields events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil, cos, isfinite, pi
+from time import perf_counter
+
+import numpy as np
+
+from textgru.core import AdamW, gradient_norm
+from textgru.corpus import Batches, Corpus
+from textgru.errors import InputError, TextgruError
+from textgru.evaluate import evaluate
+from textgru.network import Network
+
+# Where neither epochs, steps nor minutes are given: so many tokens, but no more than so many epochs.
+DEFAULT_TOKENS = 20_000_000
+DEFAULT_MOST_EPOCHS = 50.0
+DEFAULT_EVALUATIONS = 20
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train. Raises InputError for values that can't be.
+
+    The learning rate rises over `warmup` steps and falls along half a cosine to `min_lr` (default a twentieth of
+    `learning_rate`). Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
+    included) that is given; with none, after 20 million tokens or 50 epochs, whichever is less. `eval_every` counts
+    steps; by default there are twenty evaluations.
+    """
+
+    batch_size: int = 50
+    seq_length: int = 100
+    learning_rate: float = 4e-3
+    min_lr: float | None = None
+    warmup: int = 100
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    epochs: float | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    eval_every: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("eval_every", 1), ("warmup", 0),
+                          ("seed", 0)):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
+                raise InputError(f"{name}: expected an integer from {low} up, got {value!r}")
+        for name in ("learning_rate", "grad_clip", "epochs", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise InputError(f"{name}: expected a number above 0, got {value!r}")
+        for name in ("min_lr", "weight_decay"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value >= 0):
+                raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
+        if self.min_lr is not None and self.min_lr > self.learning_rate:
+            raise InputError(f"min_lr: {self.min_lr} is above learning_rate, {self.learning_rate}")
+
+    def step_limit(self, steps_per_epoch: int, tokens: int) -> int | None:
+        """The steps after which training ends, for a corpus of so many tokens; None where only minutes limit it."""
+        limits = []
+        if self.epochs is not None:
+            limits.append(max(1, ceil(self.epochs * steps_per_epoch)))
+        if self.max_steps is not None:
+            limits.append(self.max_steps)
+        if not limits and self.max_minutes is None:
+            wanted = min(DEFAULT_TOKENS, DEFAULT_MOST_EPOCHS * tokens)
+            limits.append(ceil(wanted / (self.batch_size * self.seq_length)))
+        return min(limits, default=None)
+
+    def lr_at(self, step: int, progress: float) -> float:
+        """The learning rate of step 0, 1, ... when `progress` (0 to 1) of the training is done."""
+        low = self.learning_rate / 20 if self.min_lr is None else self.min_lr
+        decayed = low + (self.learning_rate - low) * 0.5 * (1 + cos(pi * min(progress, 1.0)))
+        return decayed * min(1.0, (step + 1) / (self.warmup + 1))
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """After a training step: `loss` in nats a token, `seconds` since the start, `seconds_left` as far as known."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_seen: int
+    tokens_per_second: float
+    progress: float
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class EvaluationEvent:
+    """After an evaluation: `val_loss` in nats a token (None without held-out text); `best` if it is the lowest yet,
+    and so its weights were saved. `train_loss` is the mean since the last evaluation."""
+
+    step: int
+    epoch: float
+    tokens_seen: int
+    train_loss: float
+    val_loss: float | None
+    bits_per_char: float | None
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EndEvent:
+    """The last event. `reason`: "finished" or "stopped" (by `Trainer.stop`); `best` the evaluation that was kept."""
+
+    reason: str
+    step: int
+    tokens_seen: int
+    seconds: float
+    best: EvaluationEvent
+
+
+Event = StepEvent | EvaluationEvent | EndEvent
+
+
+class Trainer:
+    """Trains a network on a corpus. Iterate over `events()`; `save` is called for each evaluation that is the best.
+
+    `started` is when the minutes began to count, by time.perf_counter.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        corpus: Corpus,
+        config: TrainingConfig,
+        *,
+        save: Callable[[EvaluationEvent], None],
+        rng: np.random.Generator,
+        started: float | None = None,
+    ) -> None:
+        self.network = network
+        self.corpus = corpus
+        self.config = config
+        self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
+        self.max_steps = config.step_limit(self.batches.steps_per_epoch, len(corpus.train))
+        self._save = save
+        self._started = perf_counter() if started is None else started
+        self._stop = False
+
+    def stop(self) -> None:
+        """Ends the training after the step in progress, with an evaluation."""
+        self._stop = True
+
+    def events(self) -> Iterator[Event]:
+        """Trains. Raises TextgruError if loss or gradients stop being finite; the best weights are then saved still."""
+        config, network = self.config, self.network
+        optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
+        tokens_per_step = config.batch_size * config.seq_length
+        state = network.initial_state(config.batch_size)
+        best: EvaluationEvent | None = None
+        training_seconds = evaluation_seconds = longest_step = 0.0
+        loss_sum, loss_count, evaluations = 0.0, 0, 0
+        step = 0
+        for epoch_starts, tokens, targets in self.batches:
+            begin = perf_counter()
+            if epoch_starts:
+                state[...] = 0
+            progress = self._progress(step, evaluation_seconds)
+            lr = config.lr_at(step, progress)
+            loss, state = network.loss_and_grad(tokens, targets, state)
+            norm = gradient_norm(network.parameters)
+            if not (isfinite(loss) and isfinite(norm)):
+                kept = f"; the weights of step {best.step} are kept" if best else ""
+                raise TextgruError(f"step {step + 1}: the loss is no longer finite{kept}; try a lower --learning-rate")
+            optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
+            step += 1
+            loss_sum, loss_count = loss_sum + loss, loss_count + 1
+            now = perf_counter()
+            training_seconds += now - begin
+            longest_step = max(longest_step, now - begin)
+            progress = self._progress(step, evaluation_seconds)
+            yield StepEvent(
+                step, loss, lr, norm, step * tokens_per_step, step * tokens_per_step / training_seconds, progress,
+                now - self._started, self._seconds_left(step, training_seconds),
+            )  # fmt: skip
+            ends = self._stop or progress >= 1 or self._out_of_time(longest_step + evaluation_seconds)
+            if config.eval_every is not None:
+                due = step % config.eval_every == 0
+            else:
+                due = int(progress * DEFAULT_EVALUATIONS) > evaluations
+            if due or ends:
+                begin = perf_counter()
+                evaluations = int(progress * DEFAULT_EVALUATIONS)
+                event = self._evaluate(step, step / self.batches.steps_per_epoch, loss_sum / loss_count, best)
+                evaluation_seconds = max(evaluation_seconds, perf_counter() - begin)
+                loss_sum, loss_count = 0.0, 0
+                if event.best:
+                    best = event
+                    self._save(event)
+                yield event
+            if ends:
+                assert best is not None
+                reason = "stopped" if self._stop else "finished"
+                yield EndEvent(reason, step, step * tokens_per_step, perf_counter() - self._started, best)
+                return
+
+    def _evaluate(
+        self, step: int, epoch: float, train_loss: float, best: EvaluationEvent | None
+    ) -> EvaluationEvent:
+        validation = self.corpus.validation
+        val_loss = bits = None
+        if len(validation) > 1:
+            score = evaluate(self.network, validation)
+            val_loss, bits = score.loss, score.bits_per_char(len(validation), self.corpus.validation_characters)
+        is_best = best is None or val_loss is None or best.val_loss is None or val_loss < best.val_loss
+        tokens_seen = step * self.config.batch_size * self.config.seq_length
+        seconds = perf_counter() - self._started
+        return EvaluationEvent(step, epoch, tokens_seen, train_loss, val_loss, bits, is_best, seconds)
+
+    def _time_limit(self) -> float | None:
+        return None if self.config.max_minutes is None else self.config.max_minutes * 60
+
+    def _progress(self, step: int, evaluation_seconds: float) -> float:
+        """How much of the training is done, 0 to 1: by steps or by time, whichever is further."""
+        done = step / self.max_steps if self.max_steps else 0.0
+        limit = self._time_limit()
+        if limit is not None:
+            usable = max(limit - evaluation_seconds, 1e-9)
+            done = max(done, (perf_counter() - self._started) / usable)
+        return min(done, 1.0)
+
+    def _out_of_time(self, needed: float) -> bool:
+        limit = self._time_limit()
+        return limit is not None and perf_counter() - self._started + needed > limit
+
+    def _seconds_left(self, step: int, training_seconds: float) -> float:
+        left = []
+        if self.max_steps is not None:
+            left.append((self.max_steps - step) * training_seconds / step)
+        limit = self._time_limit()
+        if limit is not None:
+            left.append(limit - (perf_counter() - self._started))
+        return max(0.0, min(left))
