@@ -1,0 +1,145 @@
+"""How a training looks on the screen: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import timedelta
+from math import log
+from pathlib import Path
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent
+from textgru.training_run import Plan
+
+SMOOTHING = 0.95  # of the loss on the live line
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+class PlainDisplay:
+    """Lines on standard output: the plan, every evaluation, the end."""
+
+    stopped = False
+
+    def __init__(self) -> None:
+        self._last_step: StepEvent | None = None
+
+    def line(self, text: str) -> None:
+        click.echo(text)
+
+    def note(self, text: str) -> None:
+        """A remark beside the course of things."""
+        self.line(text)
+
+    def plan(self, plan: Plan, files: Sequence[str]) -> None:
+        names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        self.line(f"text       {names}: {plan.characters:,} characters")
+        self.line(
+            f"tokens     {plan.train_tokens:,} to train on, the last {plan.validation_tokens:,} held out "
+            f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
+        )
+        self.line(f"network    {plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train")
+        limits = []
+        if plan.steps is not None:
+            limits.append(f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)")
+        if plan.max_minutes is not None:
+            limits.append(f"{plan.max_minutes:g} minutes")
+        threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
+        self.line(f"training   {' or '.join(limits)}, {threads}")
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, StepEvent):
+            self._last_step = event
+        elif isinstance(event, EvaluationEvent):
+            self.evaluation(event)
+        elif isinstance(event, EndEvent):
+            self.stopped = event.reason == "stopped"
+            self._end = event
+
+    def evaluation(self, event: EvaluationEvent) -> None:
+        step = self._last_step
+        parts = [f"step {event.step:>6,}", f"epoch {event.epoch:6.2f}", f"loss {event.train_loss:.4f}"]
+        if event.val_loss is not None and event.bits_per_char is not None:
+            parts.append(f"validation {event.val_loss:.4f} nats, {event.bits_per_char:.3f} bits/char")
+        if step is not None:
+            parts.append(f"{step.tokens_per_second:,.0f} tokens/s")
+            parts.append(f"{clock(step.seconds_left)} left")
+        self.line("  ".join(parts) + ("" if event.best else "  (not the best)"))
+
+    def end(self, out: Path) -> None:
+        """What came out of it."""
+        end, best = self._end, self._end.best
+        self.line(f"{end.reason} after {end.step:,} steps, {end.tokens_seen:,} tokens, {clock(end.seconds)}")
+        if best.val_loss is not None and best.bits_per_char is not None:
+            self.line(
+                f"best       validation loss {best.val_loss:.4f} nats a token ({best.val_loss / log(2):.3f} bits), "
+                f"{best.bits_per_char:.3f} bits a character, at step {best.step:,}"
+            )
+        self.line(f"saved in   {out}; write with: textgru sample {shlex.quote(str(out))}")
+
+    def __enter__(self) -> PlainDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+class LiveDisplay(PlainDisplay):
+    """The same lines above a line that moves: progress, loss, speed, time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._progress = Progress(
+            BarColumn(24), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[status]}"), console=console
+        )
+        self._task: TaskID | None = None
+        self._loss: float | None = None
+
+    def line(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def plan(self, plan: Plan, files: Sequence[str]) -> None:
+        super().plan(plan, files)
+        self._task = self._progress.add_task("training", total=1.0, status="")
+
+    def event(self, event: Event) -> None:
+        super().event(event)
+        if isinstance(event, StepEvent) and self._task is not None:
+            self._loss = (
+                event.loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss
+            )
+            status = (
+                f"step {event.step:,}  loss {self._loss:.3f}  {event.tokens_per_second:,.0f} tokens/s  "
+                f"{clock(event.seconds_left)} left"
+            )
+            self._progress.update(self._task, completed=event.progress, status=status)
+
+    def end(self, out: Path) -> None:
+        self._progress.stop()
+        super().end(out)
+
+    def __enter__(self) -> LiveDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def training_display() -> PlainDisplay:
+    """Live where standard output is a terminal."""
+    console = Console()
+    return LiveDisplay(console) if console.is_terminal and not console.is_dumb_terminal else PlainDisplay()

@@ -1,0 +1,25 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _set_threads(_context: click.Context, _parameter: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        from textgru.core import set_num_threads
+
+        set_num_threads(value)
+
+
+def threads_option(function: Function) -> Function:
+    """--threads (-t): sets the core's thread count."""
+    return click.option(
+        "--threads", "-t", type=click.IntRange(1, 1024), expose_value=False, callback=_set_threads,
+        help="CPU threads.  [default: all CPUs, or OMP_NUM_THREADS]",
+    )(function)  # fmt: skip
