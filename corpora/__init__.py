@@ -1,6 +1,6 @@
 """Texts to train on: one that comes with textgru, and a catalogue of public ones that `fetch` downloads."""
 
-from textgru.corpora.catalogue import Corpus, catalogue, get, path
-from textgru.corpora.fetch import Progress, fetch
+from .catalogue import Corpus, catalogue, get, path
+from .fetch import Progress, fetch
 
 __all__ = ["Corpus", "Progress", "catalogue", "fetch", "get", "path"]

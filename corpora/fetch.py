@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from textgru.corpora.catalogue import Corpus, get, path
 from textgru.errors import InputError, TextgruError
+
+from .catalogue import Corpus, get, path
 
 BLOCK_BYTES = 1 << 16
 
@@ -61,7 +62,7 @@ def fetch(
                 _extract(archive, entry.member, file, entry.name)
             file.close()
             _check_target(folder, target, overwrite)
-            os.replace(file.name, target)
+            Path(file.name).replace(target)
         except OSError as error:
             raise TextgruError(f"{target}: can't be written: {error.strerror or error}") from error
     return target
@@ -69,8 +70,10 @@ def fetch(
 
 def _check_target(folder: Path, target: Path, overwrite: bool) -> None:
     """Raises InputError unless the text may be put there."""
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder; create it first")
     if not folder.is_dir():
-        raise InputError(f"{folder}: {'is not a folder' if folder.exists() else 'no such folder'}; create it first")
+        raise InputError(f"{folder}: is not a folder; choose one to put the file in")
     if target.is_dir():
         raise InputError(f"{target}: is a folder; choose another folder to put the file in")
     if target.exists() and not overwrite:
@@ -81,12 +84,14 @@ def _check_target(folder: Path, target: Path, overwrite: bool) -> None:
 def _temporary(target: Path) -> Iterator[BinaryIO]:
     """A new file beside the target, so that it can be renamed to it; removed at the end if it hasn't been."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    file = part.open("x+b")
     try:
-        yield file
+        file = part.open("x+b")
+        try:
+            yield file
+        finally:
+            with contextlib.suppress(OSError):  # on a full disk close fails as the write before it did
+                file.close()
     finally:
-        with contextlib.suppress(OSError):  # on a full disk close fails as the write before it did
-            file.close()
         part.unlink(missing_ok=True)
 
 
@@ -128,8 +133,8 @@ def _download(entry: Corpus, url: str, file: BinaryIO, report: Progress, timeout
             file.write(block)
             report(done, total)
     file.flush()
-    if done != total and (total is not None or not done):
-        expected = "some" if total is None else f"{total:,}"
+    if not done or (total is not None and done != total):
+        expected = f"{total:,}" if total else "some"
         raise TextgruError(f"{entry.name}: wrong size: expected {expected} bytes, got {done:,} from {url}; try again")
     if entry.sha256 is not None and digest.hexdigest() != entry.sha256:
         raise TextgruError(f"{entry.name}: wrong SHA-256: expected {entry.sha256}, got {digest.hexdigest()} from {url}")
@@ -142,7 +147,8 @@ def _network(name: str, url: str) -> Iterator[None]:
         yield
     except urllib.error.HTTPError as error:
         error.close()
-        raise TextgruError(f"{name}: {url} answers with HTTP status {error.code} ({_one_line(error.reason)})") from error
+        status = f"{error.code} ({_one_line(error.reason)})"
+        raise TextgruError(f"{name}: {url} answers with HTTP status {status}") from error
     except urllib.error.URLError as error:
         raise TextgruError(f"{name}: can't connect to {url}: {_one_line(error.reason)}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -14,10 +14,8 @@ def gru_cell(x, h, w_ih, w_hh, b_ih, b_hh, *, reset_after=True):
     b_hr, b_hz, b_hn = np.split(b_hh, 3)
     r = sigmoid(x_r + h @ w_hr.T + b_hr)
     z = sigmoid(x_z + h @ w_hz.T + b_hz)
-    if reset_after:
-        n = np.tanh(x_n + r * (h @ w_hn.T + b_hn))
-    else:
-        n = np.tanh(x_n + (r * h) @ w_hn.T + b_hn)
+    product = r * (h @ w_hn.T + b_hn) if reset_after else (r * h) @ w_hn.T + b_hn
+    n = np.tanh(x_n + product)
     return (1 - z) * n + z * h
 
 

@@ -92,7 +92,11 @@ class Corpus:
 
     @staticmethod
     def encode(
-        tokenizer: Tokenizer, paths: Sequence[Path], target: Path, *, encoding: str = "utf-8",
+        tokenizer: Tokenizer,
+        paths: Sequence[Path],
+        target: Path,
+        *,
+        encoding: str = "utf-8",
         val_fraction: float | None = None,
     ) -> Corpus:
         """Encodes the files to the file `target` (uint8, uint16 or uint32) and maps it into memory.

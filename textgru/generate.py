@@ -14,6 +14,31 @@ DEFAULT_START = "\n"
 PROMPT_STEPS = 256
 
 
+def draw_tokens(
+    network: Network,
+    prompt: np.ndarray,
+    length: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    *,
+    never: int | None = None,
+) -> Iterator[int]:
+    """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
+
+    The token `never`, where given, is not drawn.
+    """
+    state = network.initial_state(1)
+    for first in range(0, len(prompt) - 1, PROMPT_STEPS):
+        state = network.advance(prompt[first : min(first + PROMPT_STEPS, len(prompt) - 1), None], state)
+    token = prompt[-1:].copy()
+    for _ in range(length):
+        logits = network.step(token, state)[0]
+        if never is not None:
+            logits[never] = -np.inf
+        token[0] = sampling.draw(logits, rng)
+        yield int(token[0])
+
+
 def stream(
     network: Network, tokenizer: Tokenizer, prompt: str, length: int, sampling: Sampling, rng: np.random.Generator
 ) -> Iterator[str]:
@@ -25,15 +50,7 @@ def stream(
     tokens = tokenizer.encode(prompt or DEFAULT_START)
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
-    state = network.initial_state(1)
-    for first in range(0, len(tokens) - 1, PROMPT_STEPS):
-        state = network.advance(tokens[first : min(first + PROMPT_STEPS, len(tokens) - 1), None], state)
     decoder = tokenizer.decoder()
-    token = tokens[-1:].copy()
-    for _ in range(length):
-        logits = network.step(token, state)[0]
-        if tokenizer.unk_id is not None:
-            logits[tokenizer.unk_id] = -np.inf
-        token[0] = sampling.draw(logits, rng)
-        if piece := decoder.feed(int(token[0])):
+    for token in draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id):
+        if piece := decoder.feed(token):
             yield piece

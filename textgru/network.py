@@ -111,9 +111,7 @@ class Network:
         """Zeros (L, B, H)."""
         return np.zeros((self.config.num_layers, batch, self.config.hidden_size), self.dtype)
 
-    def loss_and_grad(
-        self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def loss_and_grad(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[float, np.ndarray]:
         """The mean negative log-likelihood of targets (T, B), in nats, and the state (L, B, H) after the last step.
 
         tokens and targets (T, B) intp; `state` (L, B, H) is that before the first step. Fills
@@ -148,9 +146,7 @@ class Network:
             self.embedding.gradients["weight"][...] = dtable
         return total / rows, state
 
-    def losses(
-        self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The negative log-likelihood of each target (T, B), in nats, float64, and the state after the last step.
 
         Arguments as in loss_and_grad; no gradient, no dropout.

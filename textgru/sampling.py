@@ -37,14 +37,15 @@ class Sampling:
             chosen = np.zeros(len(logits))
             chosen[np.argmax(logits)] = 1
             return chosen
-        p = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p[np.argsort(-p, kind="stable")[self.top_k :]] = 0
         if self.top_p is not None and self.top_p < 1:
             order = np.argsort(-p, kind="stable")
             before = np.cumsum(p[order]) - p[order]
             p[order[before >= self.top_p * p.sum()]] = 0
-        return p / p.sum()
+        p /= p.sum()
+        return p
 
     def draw(self, logits: np.ndarray, rng: np.random.Generator) -> int:
         """A token for scores (V,). Greedy drawing takes nothing from `rng`."""

@@ -62,7 +62,9 @@ class Tokenizer(ABC):
         can't be.
         """
         if vocab_size is not None and kind != "bpe":
-            raise InputError(f"vocab_size: only the bpe tokenizer has one to set; a {kind} tokenizer takes what it finds")
+            raise InputError(
+                f"vocab_size: only the bpe tokenizer has one to set; a {kind} tokenizer takes what it finds"
+            )
         if kind == "char":
             return CharTokenizer.from_blocks(blocks())
         if kind == "byte":
@@ -160,7 +162,8 @@ class CharTokenizer(Tokenizer):
         return cls(tokenizers.Tokenizer.from_str(json.dumps(settings)))
 
     def encode(self, text: str) -> np.ndarray:
-        return self._ids[_code_points(text)].astype(np.intp)
+        ids: np.ndarray = self._ids[_code_points(text)].astype(np.intp)
+        return ids
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
         return "".join(self._characters[np.asarray(tokens, np.intp)])

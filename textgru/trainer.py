@@ -161,21 +161,18 @@ class Trainer:
         state = network.initial_state(config.batch_size)
         best: EvaluationEvent | None = None
         training_seconds = evaluation_seconds = longest_step = 0.0
-        loss_sum, loss_count, evaluations = 0.0, 0, 0
-        step = 0
-        for epoch_starts, tokens, targets in self.batches:
+        loss_sum, loss_count, evaluations, last_evaluation = 0.0, 0, 0, self._started
+        for step, (epoch_starts, tokens, targets) in enumerate(self.batches, start=1):
             begin = perf_counter()
             if epoch_starts:
                 state[...] = 0
-            progress = self._progress(step, evaluation_seconds)
-            lr = config.lr_at(step, progress)
+            lr = config.lr_at(step - 1, self._progress(step - 1, evaluation_seconds))
             loss, state = network.loss_and_grad(tokens, targets, state)
             norm = gradient_norm(network.parameters)
             if not (isfinite(loss) and isfinite(norm)):
                 kept = f"; the weights of step {best.step} are kept" if best else ""
-                raise TextgruError(f"step {step + 1}: the loss is no longer finite{kept}; try a lower --learning-rate")
+                raise TextgruError(f"step {step}: the loss is no longer finite{kept}; try a lower --learning-rate")
             optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
-            step += 1
             loss_sum, loss_count = loss_sum + loss, loss_count + 1
             now = perf_counter()
             training_seconds += now - begin
@@ -186,15 +183,16 @@ class Trainer:
                 now - self._started, self._seconds_left(step, training_seconds),
             )  # fmt: skip
             ends = self._stop or progress >= 1 or self._out_of_time(longest_step + evaluation_seconds)
-            if config.eval_every is not None:
-                due = step % config.eval_every == 0
-            else:
-                due = int(progress * DEFAULT_EVALUATIONS) > evaluations
+            due = self._due(step, progress, evaluations)
+            if config.max_minutes is not None and config.eval_every is None:
+                # Where time is short, measuring takes no more than a tenth of it.
+                due = due and perf_counter() - last_evaluation >= 9 * evaluation_seconds
             if due or ends:
                 begin = perf_counter()
                 evaluations = int(progress * DEFAULT_EVALUATIONS)
                 event = self._evaluate(step, step / self.batches.steps_per_epoch, loss_sum / loss_count, best)
                 evaluation_seconds = max(evaluation_seconds, perf_counter() - begin)
+                last_evaluation = perf_counter()
                 loss_sum, loss_count = 0.0, 0
                 if event.best:
                     best = event
@@ -206,9 +204,12 @@ class Trainer:
                 yield EndEvent(reason, step, step * tokens_per_step, perf_counter() - self._started, best)
                 return
 
-    def _evaluate(
-        self, step: int, epoch: float, train_loss: float, best: EvaluationEvent | None
-    ) -> EvaluationEvent:
+    def _due(self, step: int, progress: float, evaluations: int) -> bool:
+        if self.config.eval_every is not None:
+            return step % self.config.eval_every == 0
+        return int(progress * DEFAULT_EVALUATIONS) > evaluations
+
+    def _evaluate(self, step: int, epoch: float, train_loss: float, best: EvaluationEvent | None) -> EvaluationEvent:
         validation = self.corpus.validation
         val_loss = bits = None
         if len(validation) > 1:

@@ -109,9 +109,7 @@ class TrainingRun:
             self.network = Network(network_config, seed=rng)
             if self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
-            self.trainer = Trainer(
-                self.network, self.corpus, self.config, save=self._save, rng=rng, started=started
-            )
+            self.trainer = Trainer(self.network, self.corpus, self.config, save=self._save, rng=rng, started=started)
             self.plan = Plan(
                 tokenizer=self.tokenizer.kind,
                 vocab_size=self.tokenizer.vocab_size,

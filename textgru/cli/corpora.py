@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def list_corpora(as_json: bool) -> None:
         import json
 
         click.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
-    elif click.get_text_stream("stdout").isatty():
+    elif sys.stdout.isatty():
         _print_table(entries)
     else:
         rows = [(entry.name, _size(entry), entry.language, entry.licence, entry.title) for entry in entries]
@@ -73,12 +74,12 @@ def _print_table(entries: list[Corpus]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Name", "Text", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("Name", style="bold", no_wrap=True)
+    table.add_column("Text")
     table.add_column("Download", justify="right", no_wrap=True)
-    table.add_column("Language")
-    table.add_column("Licence")
-    table.columns[0].no_wrap = True
-    table.columns[0].style = "bold"
+    table.add_column("Lang.", no_wrap=True)
+    table.add_column("Licence", no_wrap=True)
     for entry in entries:
         table.add_row(entry.name, entry.title, _size(entry), entry.language, entry.licence)
     console = Console(highlight=False)
@@ -89,7 +90,7 @@ def _print_table(entries: list[Corpus]) -> None:
 @contextlib.contextmanager
 def _progress_bar(name: str) -> Iterator[Progress | None]:
     """What to call with the progress of a download: a bar on standard error, nothing if that is no terminal."""
-    if not click.get_text_stream("stderr").isatty():
+    if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -116,9 +116,7 @@ class LiveDisplay(PlainDisplay):
     def event(self, event: Event) -> None:
         super().event(event)
         if isinstance(event, StepEvent) and self._task is not None:
-            self._loss = (
-                event.loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss
-            )
+            self._loss = event.loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss
             status = (
                 f"step {event.step:,}  loss {self._loss:.3f}  {event.tokens_per_second:,.0f} tokens/s  "
                 f"{clock(event.seconds_left)} left"

@@ -16,14 +16,28 @@ MOST_NAMED = 10
 @click.argument("run", metavar="RUN")
 @click.option("--prompt", "-p", default="", help="Text to go on from.")
 @click.option("--length", "-n", type=click.IntRange(0), default=500, show_default=True, help="New tokens.")
-@click.option("--temperature", "--temp", type=click.FloatRange(0), default=0.8, show_default=True,
-              help="Below 1 safer, above 1 wilder; 0 always takes the likeliest token.")
+@click.option(
+    "--temperature",
+    "--temp",
+    type=click.FloatRange(0),
+    default=0.8,
+    show_default=True,
+    help="Below 1 safer, above 1 wilder; 0 always takes the likeliest token.",
+)
 @click.option("--top-k", type=click.IntRange(1), help="Only the k likeliest tokens.  [default: off]")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True),
-              help="Only the likeliest tokens that together have probability p.  [default: off]")
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Only the likeliest tokens that together have probability p.  [default: off]",
+)
 @click.option("--seed", "-s", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text.  [default: random]")
-@click.option("--num-samples", type=click.IntRange(1), default=1, show_default=True,
-              help=f'How many texts; a line "{BETWEEN_SAMPLES}" stands between two.')
+@click.option(
+    "--num-samples",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help=f'How many texts; a line "{BETWEEN_SAMPLES}" stands between two.',
+)
 @threads_option
 def sample(
     run: str,
@@ -56,8 +70,6 @@ def sample(
         if number:
             click.echo(BETWEEN_SAMPLES)
         click.echo(prompt, nl=False)
-        for piece in model.stream(
-            prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=rng
-        ):
+        for piece in model.stream(prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=rng):
             click.echo(piece, nl=False)
         click.echo()

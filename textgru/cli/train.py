@@ -18,39 +18,64 @@ INTERRUPTED = 130
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("--out", "-o", metavar="RUN", help="Directory for the run.  [default: runs/NAME of the first file]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out holds.")
-@click.option("--tokenizer", default="char", show_default=True, metavar="KIND",
-              help="char, byte, bpe, or the path of a tokenizer.json.")
+@click.option(
+    "--tokenizer",
+    default="char",
+    show_default=True,
+    metavar="KIND",
+    help="char, byte, bpe, or the path of a tokenizer.json.",
+)
 @click.option("--vocab-size", type=click.IntRange(256), help="Most tokens of a bpe tokenizer.  [default: 1024]")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
 @click.option("--hidden-size", type=click.IntRange(1), default=256, show_default=True, help="GRU units a layer.")
 @click.option("--num-layers", type=click.IntRange(1), default=1, show_default=True, help="GRU layers.")
-@click.option("--embedding-size", type=click.IntRange(1),
-              help="Width of a token's vector.  [default: 64; the hidden size with --tie-weights]")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True,
-              help="Dropout on every layer's output.")
+@click.option(
+    "--embedding-size",
+    type=click.IntRange(1),
+    help="Width of a token's vector.  [default: 64; the hidden size with --tie-weights]",
+)
+@click.option(
+    "--dropout",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Dropout on every layer's output.",
+)
 @click.option("--tie-weights", is_flag=True, help="Use the embedding as the output layer's weight.")
 @click.option("--batch-size", type=click.IntRange(1), default=50, show_default=True, help="Sequences a step.")
 @click.option("--seq-length", type=click.IntRange(1), default=100, show_default=True, help="Tokens a sequence.")
 @click.option("--learning-rate", "--lr", type=POSITIVE, default=4e-3, show_default=True, help="Highest learning rate.")
 @click.option("--min-lr", type=click.FloatRange(0), help="Last learning rate.  [default: a twentieth of the highest]")
-@click.option("--warmup", type=click.IntRange(0), default=100, show_default=True,
-              help="Steps over which the learning rate rises.")
-@click.option("--weight-decay", type=click.FloatRange(0), default=0.01, show_default=True,
-              help="AdamW's decay of matrices.")
+@click.option(
+    "--warmup", type=click.IntRange(0), default=100, show_default=True, help="Steps over which the learning rate rises."
+)
+@click.option(
+    "--weight-decay", type=click.FloatRange(0), default=0.01, show_default=True, help="AdamW's decay of matrices."
+)
 @click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="Most norm of the gradient.")
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
 @click.option("--max-steps", type=click.IntRange(1), help="End after so many steps.")
 @click.option("--max-minutes", type=POSITIVE, help="End after so many minutes, the learning rate decayed by then.")
-@click.option("--val-fraction", type=click.FloatRange(0, 1, max_open=True),
-              help="Part of the text, from its end, held out to measure on.  [default: 0.1, at most 200,000 tokens]")
+@click.option(
+    "--val-fraction",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Part of the text, from its end, held out to measure on.  [default: 0.1, at most 200,000 tokens]",
+)
 @click.option("--eval-every", type=click.IntRange(1), help="Steps between evaluations.  [default: 20 in all]")
-@click.option("--seed", "-s", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
-              help="Same seed, same threads, same steps: same model.")
+@click.option(
+    "--seed",
+    "-s",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Same seed, same threads, same steps: same model.",
+)
 @threads_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.pass_context
 def train(
     context: click.Context,
+    /,
     files: tuple[str, ...],
     out: str | None,
     overwrite: bool,

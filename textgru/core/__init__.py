@@ -1,6 +1,6 @@
 """textgru.core: recurrent layers, forward and backward, compiled. Knows arrays and nothing of text; needs NumPy only.
 
-    from textgru.core import GRU, Linear, softmax_cross_entropy, AdamW, flatten
+from textgru.core import GRU, Linear, softmax_cross_entropy, AdamW, flatten
 """
 
 from textgru.core.gru import GRU

@@ -11,7 +11,7 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def float_dtype(dtype: object) -> np.dtype:
     """`dtype` as numpy.dtype; raises TypeError unless it is float32 or float64."""
-    resolved = np.dtype(dtype)  # type: ignore[call-overload]
+    resolved: np.dtype = np.dtype(dtype)  # type: ignore[call-overload]
     if resolved not in FLOAT_DTYPES:
         raise TypeError(f"dtype: expected float32 or float64, got {resolved}")
     return resolved

@@ -100,9 +100,7 @@ class Linear(Layer):
         self._x = x
         return out
 
-    def backward(
-        self, dy: np.ndarray, *, accumulate: bool = False, out: np.ndarray | None = None
-    ) -> np.ndarray:
+    def backward(self, dy: np.ndarray, *, accumulate: bool = False, out: np.ndarray | None = None) -> np.ndarray:
         """The gradient dx (..., in_features) for the gradient dy (..., out_features) of the last forward's result.
 
         Fills `gradients`, or with `accumulate` adds to them. `out`, where given, takes dx.

@@ -34,7 +34,7 @@ class Parameters:
         self.gradients = np.zeros(end, dtype)
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Name -> view into `flat`, an array laid out as `values`: (n,); the names that share one give the same view."""
+        """Name -> view into `flat` (n,), an array laid out as `values`; names may share an array."""
         views = {name: flat[where].reshape(self.shapes[name]) for name, where in self.slices.items()}
         for name, shared in self.ties.items():
             if self.shapes[name] != self.shapes[shared]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from textgru.core.parameters import Layer
 from textgru.core.workspace import Workspace
 
 
-class _Pass(NamedTuple):
+@dataclass
+class _Pass:
     """What the backward pass needs of the forward pass besides the workspace."""
 
     steps: int
@@ -99,7 +101,8 @@ class Recurrent(Layer):
         """
         check_array("table", table, self.dtype, ("rows", self.input_size))
         check_index("index", index, ("seq", "batch"), table.shape[0])
-        return self._forward(table, index, *index.shape, h_0, training, copy)
+        steps, batch = index.shape
+        return self._forward(table, index, steps, batch, h_0, training, copy)
 
     def backward(
         self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True, copy: bool = True
@@ -112,7 +115,8 @@ class Recurrent(Layer):
         """
         if self._pass is None:
             raise RuntimeError("backward: call forward with training=True first")
-        steps, batch, x, index, projected_table, keys = self._pass
+        done = self._pass
+        steps, batch, x, index, keys = done.steps, done.batch, done.x, done.index, done.keys
         check_array("dy", dy, self.dtype, (steps, batch, self.hidden_size))
         if dh_n is not None:
             check_array("dh_n", dh_n, self.dtype, (self.num_layers, batch, self.hidden_size))
@@ -144,11 +148,11 @@ class Recurrent(Layer):
                 if keys:
                     apply_dropout(dx.reshape(-1), self.dropout, keys[layer - 1])
                 dy = dx.reshape(steps, batch, hidden)
-            elif index is None:
+            elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(saved, x, w_ih, dw_ih, dx)
                 dx = dx.reshape(steps, batch, -1) if dx is not None else None
-            elif projected_table:
+            elif done.projected_table:
                 # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dtable = dprojected @ W_ih
                 dprojected = work.get("projected", table_rows := x.shape[0], self.weight_blocks * hidden)
                 self._table_gradients(saved, index, dprojected)
@@ -160,7 +164,7 @@ class Recurrent(Layer):
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
                 dx = work.get("dtable", *x.shape) if input_gradient else None
-                if dx is not None:
+                if dx is not None and drows is not None:
                     dx[...] = 0
                     scatter_add(index.reshape(-1), drows, dx)
         return (dx.copy() if copy and dx is not None else dx), dh_0
@@ -199,11 +203,18 @@ class Recurrent(Layer):
             affine(source, self.parameters[f"weight_ih_l{layer}"], b_ih, projected)
             h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
             h[0] = 0 if h_0 is None else h_0[layer]
-            saved = work.get(f"saved_l{layer}" if training else "saved", steps if training else 1, batch,
-                             self.saved_blocks * hidden)
+            saved = work.get(
+                f"saved_l{layer}" if training else "saved", steps if training else 1, batch, self.saved_blocks * hidden
+            )
             self._forward_layer(
-                projected, index if projected_table and layer == 0 else None,
-                self.parameters[f"weight_hh_l{layer}"], b_hh, h, saved, scratch)
+                projected,
+                index if projected_table and layer == 0 else None,
+                self.parameters[f"weight_hh_l{layer}"],
+                b_hh,
+                h,
+                saved,
+                scratch,
+            )
             h_n[layer] = h[steps]
             source = h[1:].reshape(rows, hidden)
             if keys and layer < self.num_layers - 1:

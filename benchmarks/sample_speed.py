@@ -1,0 +1,92 @@
+"""Sampling speed of textgru and PyTorch, one text, one token at a time, alternately in one run.
+
+    python -m benchmarks.sample_speed [--rounds N] [--only ROW] [--json FILE]
+
+Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
+carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding. First
+it is checked that both give the same scores.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import (
+    alternate,
+    blas_gflops,
+    chosen,
+    import_torch,
+    parse_arguments,
+    print_machine,
+    print_table,
+    rates,
+    write_json,
+    written,
+)
+from textgru.core import get_num_threads
+from textgru.generate import draw_tokens
+from textgru.network import Network, NetworkConfig
+from textgru.sampling import Sampling
+
+LENGTH = 500
+TEMPERATURE = 0.8
+
+
+def check_agreement(torch: Any, network: Network, model: Any) -> None:
+    """Raises SystemExit unless both sides give the same scores for a few tokens."""
+    state, their_state = network.initial_state(1), torch.zeros(network.initial_state(1).shape)
+    for token in range(5):
+        ours = network.step(np.array([token]), state)
+        with torch.inference_mode():
+            theirs, their_state = model(torch.tensor([[token]]), their_state)
+        difference = np.abs(ours - theirs[0].numpy()).max()
+        if not difference < 1e-4:
+            raise SystemExit(f"scores differ by {difference:.2g}: the comparison would be worth nothing")
+
+
+def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str, Any]:
+    network = Network(NetworkConfig(*configuration[:4]), seed=1)
+    sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
+    start = np.zeros(1, np.intp)
+
+    def ours() -> None:
+        for _ in draw_tokens(network, start, LENGTH, sampling, rng):
+            pass
+
+    sides = {"textgru": ours}
+    row: dict[str, Any] = {"configuration": list(configuration), "threads": get_num_threads()}
+    if torch is not None:
+        from benchmarks.torch_model import Sampling as TorchSampling
+
+        torch.set_num_threads(1)  # more are slower for products of one row
+        theirs = TorchSampling(network, LENGTH, TEMPERATURE)
+        check_agreement(torch, network, theirs.model)
+        sides["pytorch"] = theirs.run
+    ranges = {name: rates(seconds, LENGTH) for name, seconds in alternate(sides, rounds).items()}
+    row["ranges"] = ranges
+    row |= {name: rate["median"] for name, rate in ranges.items()}
+    row["ratio"] = row["textgru"] / row["pytorch"] if torch is not None else None
+    return row
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__, rounds=9)
+    torch = import_torch()
+    rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
+    gflops = blas_gflops()
+    print_machine(gflops)
+    table = [["V, E, H, L", "textgru, tokens/s", "PyTorch", "ratio"]]
+    for row in rows:
+        ranges = row["ranges"]
+        table.append([
+            ", ".join(map(str, row["configuration"][:4])), written(ranges["textgru"]), written(ranges.get("pytorch")),
+            f"{row['ratio']:.1f}" if row["ratio"] else "-",
+        ])  # fmt: skip
+    print_table(table)
+    write_json(arguments.json, gflops, rows)
+
+
+if __name__ == "__main__":
+    main()

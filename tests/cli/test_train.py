@@ -1,0 +1,214 @@
+"""textgru train, as a user calls it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import SMALL
+from tests.texts import sentences
+from textgru.core import get_num_threads
+
+
+def files_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_the_screen_tells_the_plan_the_course_and_the_end(cli, text_file, tmp_path):
+    result = cli("train", text_file, "--out", tmp_path / "run", "--max-steps", 40, *SMALL)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"text       {text_file}: 30,000 characters"
+    assert lines[1].startswith("tokens     27,000 to train on, the last 3,000 held out (char, ")
+    assert lines[3].startswith("training   40 steps (")
+    assert sum(line.startswith("step ") for line in lines) == 20
+    assert "validation" in lines[5]
+    assert "bits/char" in lines[5]
+    assert "tokens/s" in lines[5]
+    assert lines[-1] == f"saved in   {tmp_path / 'run'}; write with: textgru sample {tmp_path / 'run'}"
+    assert result.stderr == ""
+
+
+def test_the_options_reach_the_run(cli, text_file, tmp_path):
+    options = (
+        "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --tie-weights --batch-size 4 "
+        "--seq-length 8 --lr 0.01 --min-lr 0.002 --warmup 3 --weight-decay 0.5 --grad-clip 2 --epochs 5 --max-steps 6 "
+        "--max-minutes 9 --val-fraction 0.2 --eval-every 2 --seed 11 -t 1"
+    ).split()
+    assert cli("train", text_file, "-o", tmp_path / "run", *options).exit_code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["network"] == {
+        "cell": "gru", "vocab_size": 300, "embedding_size": 12, "hidden_size": 12, "num_layers": 2, "dropout": 0.25,
+        "tie_weights": True,
+    }  # fmt: skip
+    assert config["training"] == {
+        "batch_size": 4, "seq_length": 8, "learning_rate": 0.01, "min_lr": 0.002, "warmup": 3, "weight_decay": 0.5,
+        "grad_clip": 2.0, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2, "seed": 11, "threads": 1,
+    }  # fmt: skip
+    assert config["tokenizer"] == {"kind": "bpe"}
+    tokens = config["corpus"]["train_tokens"] + config["corpus"]["validation_tokens"]
+    assert config["corpus"]["validation_tokens"] == int(0.2 * tokens)
+    assert get_num_threads() == 1
+    evaluations = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in evaluations if line["event"] == "evaluation"] == [2, 4, 6]
+
+
+def test_several_files_and_standard_input(cli, text_file, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("Ж" * 500)
+    result = cli("train", other, "-", "--out", tmp_path / "run", "--max-steps", 2, *SMALL, stdin=sentences(20_000))
+    assert result.exit_code == 0
+    assert "20,500 characters" in result.stdout
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["corpus"]["files"] == [str(other), "-"]
+    assert "Ж" in (tmp_path / "run" / "tokenizer.json").read_text()
+
+
+def test_a_tokenizer_of_ones_own(cli, text_file, run, tmp_path):
+    result = cli(
+        "train", text_file, "--out", tmp_path / "run", "--max-steps", 2, "--tokenizer", run / "tokenizer.json", *SMALL
+    )
+    assert result.exit_code == 0
+    assert (tmp_path / "run" / "tokenizer.json").read_bytes() == (run / "tokenizer.json").read_bytes()
+
+
+def test_dry_run_tells_the_plan_and_writes_nothing(cli, text_file, tmp_path):
+    result = cli("train", text_file, "--out", tmp_path / "a" / "run", "--dry-run", *SMALL)
+    assert result.exit_code == 0
+    assert "parameters, about" in result.stdout
+    assert "MB to train" in result.stdout
+    assert "steps (" in result.stdout
+    assert "step  " not in result.stdout
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (None, ["none.txt"], "none.txt: no such file"),
+        (None, ["."], ".: is a directory"),
+        (b"", ["text"], "text: no text in it"),
+        (b"too short", ["text"], "too little text: 9 tokens for training, one batch needs 129"),
+        (b"abc\xffdef" * 99, ["text"], "text: not utf-8 text: byte 3 (invalid start byte); say what it is with"),
+        (b"a" * 999, ["text", "--encoding", "utf-99"], "encoding: 'utf-99' is not known"),
+        (b"a" * 999, ["text", "--tokenizer", "word"], "tokenizer: expected one of char, byte, bpe"),
+        (b"a" * 999, ["text", "--tokenizer", "none.json"], "none.json: can't be read"),
+        (b"a" * 999, ["text", "--vocab-size", "300"], "vocab_size: only the bpe tokenizer has one"),
+        (b"a" * 999, ["text", "--vocab-size", "25"], "Invalid value for '--vocab-size': 25 is not in the range x>=256"),
+        (b"a" * 999, ["text", "--hidden-size", "0"], "Invalid value for '--hidden-size': 0 is not in the range x>=1"),
+        (b"a" * 999, ["text", "--hidden-size", "many"], "Invalid value for '--hidden-size'"),
+        (b"a" * 999, ["text", "--dropout", "1"], "Invalid value for '--dropout': 1.0 is not in the range 0<=x<1"),
+        (
+            b"a" * 999,
+            ["text", "--lr", "0"],
+            "Invalid value for '--learning-rate' / '--lr': 0.0 is not in the range x>0",
+        ),
+        (b"a" * 999, ["text", "--lr", "nan"], "learning_rate: expected a number above 0, got nan"),
+        (b"a" * 999, ["text", "--min-lr", "1"], "min_lr: 1.0 is above learning_rate"),
+        (b"a" * 999, ["text", "--max-steps", "0"], "Invalid value for '--max-steps'"),
+        (b"a" * 999, ["text", "--threads", "0"], "Invalid value for '--threads' / '-t'"),
+        (b"a" * 999, ["text", "--val-fraction", "1"], "Invalid value for '--val-fraction'"),
+        (b"a" * 999, ["text", "--tie-weights", "--embedding-size", "7"], "tie_weights: the embedding size (7) has to"),
+        (b"a" * 999, ["text", "--nonsense"], "No such option"),
+        (None, [], "Missing argument 'FILES...'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_leaves_nothing(fails, tmp_path, monkeypatch, make, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    if make is not None:
+        (tmp_path / "text").write_bytes(make)
+    before = files_below(tmp_path)
+    small = SMALL if "--hidden-size" not in arguments and "--embedding-size" not in arguments else SMALL[4:]
+    assert message in fails("train", *arguments, "--out", "runs/a", *small)
+    assert files_below(tmp_path) == before
+
+
+def test_out_that_holds_something(fails, cli, text_file, run, tmp_path):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert "holds another run; choose another --out, or replace it with --overwrite" in fails(
+        "train", text_file, "--out", run, *SMALL
+    )
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    (tmp_path / "mine").write_text("")
+    assert "is a file" in fails("train", text_file, "--out", tmp_path / "mine", *SMALL)
+    assert "can't be" in fails("train", text_file, "--out", "/proc/no/run", *SMALL)
+    assert cli("train", text_file, "--out", tmp_path / "run", "--max-steps", 1, *SMALL).exit_code == 0
+    assert cli("train", text_file, "--out", tmp_path / "run", "--max-steps", 2, "--overwrite", *SMALL).exit_code == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["max_steps"] == 2
+
+
+def test_divergence_is_one_line_with_exit_code_1(fails, text_file, tmp_path):
+    line = fails("train", text_file, "--out", tmp_path / "run", "--lr", "1e38", "--warmup", 0, *SMALL, code=1)
+    assert "the loss is no longer finite" in line
+    assert "try a lower --learning-rate" in line
+
+
+def textgru_process(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "textgru", *map(str, arguments)], **options)
+
+
+def wait_for_line(stream, beginning):
+    for line in stream:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"no line that starts with {beginning!r}")
+
+
+def test_an_interrupt_keeps_what_was_learned(text_file, tmp_path):
+    with textgru_process(
+        "train", text_file, "--out", tmp_path / "run", "--max-minutes", 5, "--eval-every", 50, *SMALL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        wait_for_line(process.stdout, "step ")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped after" in out
+    assert "Traceback" not in out + err
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert not (tmp_path / "run" / "training").exists()
+
+
+def test_a_kill_leaves_the_last_checkpoint(text_file, tmp_path, cli):
+    with textgru_process(
+        "train", text_file, "--out", tmp_path / "run", "--max-minutes", 5, "--eval-every", 20, *SMALL,
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        wait_for_line(process.stdout, "step ")
+        wait_for_line(process.stdout, "step ")
+        process.kill()
+    assert cli("sample", tmp_path / "run", "-n", 5).exit_code == 0
+
+
+def test_on_a_terminal_a_line_moves(text_file, tmp_path):
+    """In a real pseudo-terminal: progress is drawn over itself, evaluations stay as lines above it."""
+    leader, follower = pty.openpty()
+    with textgru_process(
+        "train", text_file, "--out", tmp_path / "run", "--max-steps", 200, *SMALL,
+        stdout=follower, stderr=follower, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150"},
+    ) as process:  # fmt: skip
+        os.close(follower)
+        screen = b""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                data = os.read(leader, 65536)
+            except OSError:  # the terminal's other end was closed
+                break
+            if not data:
+                break
+            screen += data
+        process.wait(timeout=60)
+    os.close(leader)
+    assert process.returncode == 0
+    assert b"\x1b[2K" in screen, "lines are erased and drawn again"
+    text = screen.decode()
+    assert "100%" in text
+    assert "left" in text
+    assert text.count("validation ") >= 20

@@ -1,0 +1,24 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textgru.core import get_num_threads, set_num_threads, simd
+
+
+@pytest.fixture(autouse=True)
+def _same_settings_after():
+    """Threads and instruction set are settings of the process: a test that changes them changes them back."""
+    threads, instruction_set = get_num_threads(), simd.instruction_set()
+    yield
+    set_num_threads(threads)
+    simd.set_instruction_set(instruction_set)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Name -> array, made with PyTorch by tests/data/make_golden.py."""
+    with np.load(Path(__file__).parent / "data" / "golden.npz") as file:
+        return dict(file)

@@ -1,0 +1,145 @@
+"""Reading, encoding and batching."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+import textgru.corpus
+from textgru.corpus import Batches, Corpus, check_files, read_blocks, spool_standard_input
+from textgru.errors import InputError
+from textgru.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(textgru.corpus, "BLOCK_BYTES", 5)
+
+
+def write(path, data):
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_files_are_joined_and_newlines_and_marks_normalised(tmp_path):
+    first = write(tmp_path / "a", b"\xef\xbb\xbfone\r\ntwo\rthree \xe2\x82\xac\r\n")
+    second = write(tmp_path / "b", "\ufefffour\n\ufeff🙂")
+    assert "".join(read_blocks([first, second])) == "one\ntwo\nthree €\nfour\n\ufeff🙂"
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("data", "offset"), [(b"\xff", 0), (b"abcd\xff", 4), (b"0123456789\xe2\x82x", 10), (b"01234567\xe2", 8)]
+)
+def test_bytes_that_are_no_utf8_are_named_by_offset(data, offset, tmp_path):
+    file = write(tmp_path / "bad.txt", data)
+    with pytest.raises(InputError, match=rf"bad\.txt: not utf-8 text: byte {offset} .*--encoding"):
+        list(read_blocks([file]))
+
+
+def test_other_encodings(tmp_path):
+    assert "".join(read_blocks([write(tmp_path / "a", b"caf\xe9")], "latin-1")) == "café"
+    assert "".join(read_blocks([write(tmp_path / "b", "日本".encode("utf-16"))], "utf-16")) == "日本"
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(InputError, match="none: no such file"):
+        check_files([tmp_path / "none"], "utf-8")
+    with pytest.raises(InputError, match="is a directory"):
+        check_files([tmp_path], "utf-8")
+    with pytest.raises(InputError, match="'utf-9' is not known"):
+        check_files([tmp_path], "utf-9")
+    with pytest.raises(InputError, match="no text file given"):
+        check_files([], "utf-8")
+
+
+def test_standard_input_is_spooled(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hello\xff")))
+    spool_standard_input(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"hello\xff"
+
+
+def encode(text, tmp_path, kind="char", **options):
+    file = write(tmp_path / "text", text)
+    tokenizer = Tokenizer.train(kind, lambda: read_blocks([file]))
+    return tokenizer, Corpus.encode(tokenizer, [file], tmp_path / "ids", **options)
+
+
+@pytest.mark.parametrize(("kinds", "dtype"), [(200, np.uint8), (300, np.uint16), (66_000, np.uint32)])
+def test_ids_are_stored_as_small_as_they_can_be(kinds, dtype, tmp_path):
+    text = "".join(chr(0x4E00 + i) if i < 0x5000 else chr(0x20000 + i) for i in range(kinds))
+    tokenizer, corpus = encode(text, tmp_path)
+    assert corpus.train.dtype == dtype
+    assert tokenizer.decode(np.concatenate([corpus.train, corpus.validation])) == text
+
+
+def test_the_end_is_held_out(tmp_path):
+    text = "ab" * 500
+    tokenizer, corpus = encode(text, tmp_path, val_fraction=0.25)
+    assert tokenizer.decode(corpus.train) == text[:750]
+    assert tokenizer.decode(corpus.validation) == text[750:]
+    assert corpus.characters == 1000
+    assert corpus.validation_characters == 250
+    assert len(encode(text, tmp_path, val_fraction=0.0)[1].validation) == 0
+
+
+def test_the_held_out_part_is_a_tenth_up_to_a_limit(tmp_path, monkeypatch):
+    assert len(encode("ab" * 500, tmp_path)[1].validation) == 100
+    monkeypatch.setattr(textgru.corpus, "MOST_HELD_OUT", 30)
+    assert len(encode("ab" * 500, tmp_path)[1].validation) == 30
+
+
+def test_characters_are_counted_in_the_text_not_in_tokens(tmp_path):
+    _, corpus = encode("é" * 1000, tmp_path, "byte")
+    assert corpus.characters == 1000
+    assert len(corpus.validation) == 200
+    assert corpus.validation_characters == 100
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no text in it"):
+        encode("", tmp_path, "byte")
+
+
+def test_rows_of_a_batch_go_on_where_they_were():
+    tokens = np.arange(1000)
+    batches = iter(Batches(tokens, 4, 10, np.random.default_rng(0)))
+    starts, inputs, targets = next(batches)
+    assert starts
+    assert inputs.shape == targets.shape == (10, 4)
+    assert inputs.dtype == targets.dtype == np.intp
+    for _ in range(20):
+        np.testing.assert_array_equal(targets, inputs + 1)
+        starts, following, targets = next(batches)
+        assert not starts
+        np.testing.assert_array_equal(following[0], inputs[-1] + 1)
+        inputs = following
+
+
+def test_an_epoch_covers_the_text_once_and_starts_elsewhere_next_time():
+    tokens = np.arange(1000)
+    batches = Batches(tokens, 4, 10, np.random.default_rng(0))
+    epochs = []
+    for starts, inputs, _ in batches:
+        if starts:
+            if len(epochs) == 6:
+                break
+            epochs.append([])
+        epochs[-1].append(inputs)
+    for epoch in epochs:
+        seen = np.concatenate([inputs.ravel() for inputs in epoch])
+        assert len(np.unique(seen)) == len(seen)
+        assert len(seen) >= 940
+    assert len({int(epoch[0][0, 0]) for epoch in epochs}) > 1
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_text_shorter_than_a_batch_is_refused(extra):
+    tokens = np.arange(4 * 10 + extra)
+    if extra:
+        next(iter(Batches(tokens, 4, 10, np.random.default_rng(0))))
+    else:
+        with pytest.raises(InputError, match="40 tokens for training, one batch needs 41"):
+            Batches(tokens, 4, 10, np.random.default_rng(0))

@@ -1,0 +1,158 @@
+"""import textgru: train, load, generate, stream, perplexity."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+import textgru
+from tests.texts import sentences
+from textgru.trainer import EndEvent
+
+TEXT = sentences(60_000)
+QUICK = {"hidden_size": 48, "embedding_size": 16, "batch_size": 16, "seq_length": 32, "learning_rate": 1e-2,
+         "warmup": 10}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("text") / "tales.txt"
+    file.write_text(TEXT, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(text_file, tmp_path_factory):
+    """The model, the run directory, the events."""
+    out, events = tmp_path_factory.mktemp("runs") / "tales", []
+    model = textgru.train(text_file, out, max_steps=250, on_event=events.append, **QUICK)
+    return model, out, events
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return trained[0]
+
+
+def test_a_trained_model_knows_its_text(model):
+    assert model.perplexity(TEXT[-2000:]) < 2.5
+    assert model.perplexity("qwertyuiopasdfgh" * 10) > 100
+    written = model.generate("The ferry ", length=400, temperature=0.5, seed=1)
+    words = [word.strip(".").lower() for word in written.split()[:-1]]
+    known = set(TEXT.replace(".", "").lower().split())
+    assert sum(word in known for word in words) > 0.9 * len(words)
+
+
+def test_the_returned_model_is_the_saved_one(trained):
+    model, out, events = trained
+    loaded = textgru.load(out)
+    np.testing.assert_array_equal(loaded.network.parameters.values, model.network.parameters.values)
+    assert loaded.generate("A", length=50, seed=3) == model.generate("A", length=50, seed=3)
+    assert isinstance(events[-1], EndEvent)
+    assert loaded.run.scores["val_loss"] == events[-1].best.val_loss
+    held_out = TEXT[-6000:]
+    assert model.score(held_out).loss == pytest.approx(loaded.run.scores["val_loss"], abs=0.02)
+
+
+def test_metrics_are_one_json_object_a_line(trained):
+    lines = [json.loads(line) for line in (trained[1] / "metrics.jsonl").read_text().splitlines()]
+    assert {line["event"] for line in lines} == {"step", "evaluation", "end"}
+    assert [line["step"] for line in lines if line["event"] == "step"] == list(range(10, 251, 10))
+    assert lines[-1]["event"] == "end"
+
+
+def test_generate_gives_the_prompt_and_so_many_tokens(model):
+    text = model.generate("The river", length=77, seed=1)
+    assert text.startswith("The river")
+    assert len(text) == len("The river") + 77
+    assert model.generate("The river", length=0) == "The river"
+    assert "".join(model.stream("The river", length=77, seed=1)) == text.removeprefix("The river")
+    assert len(model.generate(length=20, seed=1)) == 20
+
+
+def test_seeds(model):
+    assert model.generate(length=60, seed=5) == model.generate(length=60, seed=5)
+    assert model.generate(length=60, seed=5) != model.generate(length=60, seed=6)
+    assert model.generate(length=60) != model.generate(length=60)
+    assert model.generate(length=60, temperature=0) == model.generate(length=60, temperature=0, seed=9)
+
+
+def test_top_k_of_one_is_greedy(model):
+    assert model.generate(length=60, top_k=1) == model.generate(length=60, temperature=0)
+    assert model.generate(length=60, top_p=1e-6) == model.generate(length=60, temperature=0)
+
+
+def test_a_long_prompt_is_read_whole(model):
+    """The prompt is read in pieces; the state after it must be that of one walk."""
+    prompt = TEXT[:1000]
+    state = model.network.initial_state(1)
+    for token in model.tokenizer.encode(prompt):
+        scores = model.network.step(np.array([token], np.intp), state)
+    wanted = model.tokenizer.decode([int(np.argmax(scores[0, 1:])) + 1])
+    assert model.generate(prompt, length=1, temperature=0)[-1] == wanted
+
+
+def test_unknown_characters_in_a_prompt(model):
+    text = model.generate("Ж漢", length=30, seed=1)
+    assert text.startswith("Ж漢")
+    assert "\ufffd" not in text[2:]
+
+
+def test_the_unknown_token_is_never_written(model):
+    bias = model.network.output.parameters["bias"]
+    kept = bias[model.tokenizer.unk_id]
+    bias[model.tokenizer.unk_id] = 100
+    try:
+        assert "\ufffd" not in model.generate(length=50, seed=1)
+    finally:
+        bias[model.tokenizer.unk_id] = kept
+
+
+def test_perplexity_is_that_of_the_mean_loss(model):
+    tokens = model.tokenizer.encode("the ferry")
+    losses, _ = model.network.losses(tokens[:-1, None].copy(), tokens[1:, None].copy(), model.network.initial_state(1))
+    assert model.perplexity("the ferry") == pytest.approx(math.exp(losses.mean()), rel=1e-6)
+    with pytest.raises(ValueError, match="at least 2"):
+        model.perplexity("t")
+
+
+@pytest.mark.parametrize("kind", ["byte", "bpe"])
+def test_other_tokenizers_end_to_end(text_file, tmp_path, kind):
+    mixed = tmp_path / "mixed.txt"
+    mixed.write_text("né à l'été 日本語 🙂 " * 800, encoding="utf-8")
+    model = textgru.train([text_file, mixed], tmp_path / "run", tokenizer=kind, max_steps=60, **QUICK)
+    assert textgru.load(tmp_path / "run").tokenizer.kind == kind
+    pieces = list(model.stream("日", length=200, seed=1))
+    assert all(pieces)
+    assert model.run.scores["bits_per_char"] > 0
+    tokens = model.tokenizer.encode("né 🙂")
+    assert model.tokenizer.decode(tokens) == "né 🙂"
+
+
+def test_same_seed_same_model(text_file, tmp_path):
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        textgru.train(text_file, tmp_path / name, max_steps=20, seed=seed, dropout=0.1, **QUICK)
+        weights.append((tmp_path / name / "model.safetensors").read_bytes()[-1000:])
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_default_out_does_not_overwrite(text_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        textgru.train(text_file, max_steps=2, **QUICK)
+    assert sorted(os.listdir("runs")) == ["tales", "tales-2"]
+
+
+def test_bad_values_are_value_errors_that_name_them(model, tmp_path):
+    for arguments in ({"length": -1}, {"temperature": -1}, {"top_k": 0}, {"top_p": 2}):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            model.stream("x", **arguments)
+    with pytest.raises(ValueError, match="no such file"):
+        textgru.train(tmp_path / "none.txt", tmp_path / "run")
+    with pytest.raises(textgru.InputError, match="no such run"):
+        textgru.load(tmp_path / "none")
+    with pytest.raises(TypeError, match="learning_rat"):
+        textgru.train(tmp_path / "none.txt", learning_rat=1)

@@ -1,0 +1,163 @@
+"""The whole network: gradients, agreement of its methods with each other and with PyTorch."""
+
+import numpy as np
+import pytest
+
+import textgru.network
+from tests.reference import cross_entropy, numerical_gradient, relative_error
+from tests.reference import gru as reference_gru
+from textgru.core import AdamW, gradient_norm
+from textgru.errors import InputError
+from textgru.network import Network, NetworkConfig
+
+CONFIGS = [
+    NetworkConfig(3, embedding_size=2, hidden_size=5, num_layers=1),
+    NetworkConfig(40, embedding_size=3, hidden_size=4, num_layers=2),
+    NetworkConfig(7, embedding_size=5, hidden_size=5, num_layers=2, tie_weights=True),
+    NetworkConfig(4, embedding_size=2, hidden_size=5, num_layers=2, dropout=0.3),
+    NetworkConfig(50, embedding_size=4, hidden_size=4, dropout=0.3, tie_weights=True),
+]
+
+
+def batch(vocab, seq=4, rows=3, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, vocab, (seq, rows)), rng.integers(0, vocab, (seq, rows))
+
+
+def random_state(network, rows, seed=2):
+    shape = network.initial_state(rows).shape
+    return np.random.default_rng(seed).standard_normal(shape).astype(network.dtype)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """The output layer works on two rows of 40 float64 at a time."""
+    monkeypatch.setattr(textgru.network, "LOGITS_BYTES", 640)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_gradients_against_differences(config):
+    network = Network(config, seed=1, dtype=np.float64)
+    tokens, targets = batch(config.vocab_size)
+    state = random_state(network, 3)
+    generators = [network._rng, network.gru._rng]
+    states = [g.bit_generator.state for g in generators]
+
+    def loss():
+        for generator, kept in zip(generators, states, strict=True):
+            generator.bit_generator.state = kept  # the same dropout masks each time
+        return network.loss_and_grad(tokens, targets, state)[0]
+
+    loss()
+    gradients = network.parameters.gradients.copy()
+    wanted = numerical_gradient(loss, network.parameters.values)
+    for name, view in network.parameters.views(gradients).items():
+        assert relative_error(view, network.parameters.views(wanted)[name]) < 1e-6, name
+
+
+@pytest.mark.parametrize("config", CONFIGS[:3], ids=str)
+def test_loss_equals_the_reference(config):
+    network = Network(config, seed=1, dtype=np.float64)
+    tokens, targets = batch(config.vocab_size, seq=9, rows=5)
+    state = random_state(network, 5)
+    p = network.named_parameters()
+    y, h_n = reference_gru(
+        p["embedding.weight"][tokens], state, {k.removeprefix("gru."): v for k, v in p.items() if k.startswith("gru.")}
+    )
+    logits = y @ p.get("output.weight", p["embedding.weight"]).T + p["output.bias"]
+    wanted = cross_entropy(logits.reshape(-1, config.vocab_size), targets.reshape(-1))
+    loss, new_state = network.loss_and_grad(tokens, targets, state)
+    losses, same_state = network.losses(tokens, targets, state)
+    assert loss == pytest.approx(wanted.mean(), rel=1e-12)
+    np.testing.assert_allclose(losses.reshape(-1), wanted, rtol=1e-10)
+    np.testing.assert_allclose(new_state, h_n, rtol=1e-10)
+    np.testing.assert_allclose(same_state, h_n, rtol=1e-10)
+    stepped = state.copy()
+    for t in range(9):
+        scores = network.step(tokens[t], stepped)
+        np.testing.assert_allclose(scores, logits[t], rtol=1e-9)
+    np.testing.assert_allclose(stepped, h_n, rtol=1e-10)
+    np.testing.assert_allclose(network.advance(tokens, state), h_n, rtol=1e-10)
+
+
+def test_dropout_is_off_outside_training():
+    with_dropout = Network(NetworkConfig(9, 4, 8, 2, dropout=0.5), seed=1)
+    without = Network(NetworkConfig(9, 4, 8, 2), seed=1)
+    tokens, targets = batch(9)
+    state = without.initial_state(3)
+    np.testing.assert_array_equal(
+        with_dropout.losses(tokens, targets, state)[0], without.losses(tokens, targets, state)[0]
+    )
+    first, second = (with_dropout.loss_and_grad(tokens, targets, state)[0] for _ in range(2))
+    assert first != second, "a new mask each time"
+
+
+@pytest.mark.parametrize("vocab", [5, 900])
+def test_training_equals_pytorch(vocab):
+    """Three steps of forward, backward, clipping and AdamW from the same weights."""
+    torch = pytest.importorskip("torch")
+    network = Network(NetworkConfig(vocab, 17, 33, 2), seed=1)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(vocab, 17)
+            self.gru = torch.nn.GRU(17, 33, 2)
+            self.output = torch.nn.Linear(33, vocab)
+
+    model = Model()
+    model.load_state_dict({name: torch.tensor(array) for name, array in network.named_parameters().items()})
+    theirs = torch.optim.AdamW(model.parameters(), 1e-2, (0.9, 0.99), weight_decay=0.0)
+    ours = AdamW(network.parameters, 1e-2, (0.9, 0.99), weight_decay=0.0)
+    state, their_state = network.initial_state(6), torch.zeros(2, 6, 33)
+    for step in range(3):
+        tokens, targets = batch(vocab, 11, 6, seed=step)
+        loss, state = network.loss_and_grad(tokens, targets, state)
+        ours.step(gradient_scale=min(1.0, 0.5 / gradient_norm(network.parameters)))
+        theirs.zero_grad()
+        y, their_state = model.gru(model.embedding(torch.tensor(tokens)), their_state.detach())
+        their_loss = torch.nn.functional.cross_entropy(
+            model.output(y).reshape(-1, vocab), torch.tensor(targets).reshape(-1)
+        )
+        their_loss.backward()
+        if step == 0:
+            for name, parameter in model.named_parameters():
+                gradient = network.parameters.views(network.parameters.gradients)[name]
+                assert relative_error(gradient, parameter.grad.numpy()) < 1e-5, name
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        theirs.step()
+        assert loss == pytest.approx(their_loss.item(), abs=2e-4)
+
+
+def test_parameter_shapes_are_those_of_the_network():
+    for config in CONFIGS:
+        shapes = {name: array.shape for name, array in Network(config, seed=0).named_parameters().items()}
+        assert shapes == config.parameter_shapes()
+        assert config.parameter_count() == Network(config).parameters.count
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"vocab_size": 0}, "vocab_size"),
+        ({"hidden_size": 2.0}, "hidden_size"),
+        ({"num_layers": True}, "num_layers"),
+        ({"dropout": 1}, "dropout"),
+        ({"tie_weights": True, "embedding_size": 3}, "tie_weights"),
+    ],
+    ids=str,
+)
+def test_impossible_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        NetworkConfig(**{"vocab_size": 5, **settings})
+
+
+def test_tokens_out_of_range_are_named():
+    network = Network(NetworkConfig(5, 2, 3), seed=0)
+    good, bad = np.zeros((1, 1), np.intp), np.full((1, 1), 5)
+    state = network.initial_state(1)
+    with pytest.raises(IndexError, match="tokens: expected indices from 0 to 4, got 5"):
+        network.loss_and_grad(bad, good, state)
+    with pytest.raises(IndexError, match="targets: expected indices from 0 to 4, got 5"):
+        network.losses(good, bad, state)

@@ -1,0 +1,164 @@
+"""Text to ids and back, for every kind of tokenizer."""
+
+import json
+
+import numpy as np
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import textgru.tokenizer
+from tests.texts import MIXED, sentences
+from textgru.errors import InputError
+from textgru.tokenizer import Tokenizer
+
+TEXT = sentences(20_000) + MIXED
+any_text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def train(kind, text=TEXT, **options):
+    return Tokenizer.train(kind, lambda: [text], **options)
+
+
+BYTE, BPE, CHAR = train("byte"), train("bpe", vocab_size=400), train("char")
+ALL = {"byte": BYTE, "bpe": BPE, "char": CHAR}
+every_kind = pytest.mark.parametrize("kind", ALL)
+
+
+@settings(max_examples=200)
+@given(any_text)
+def test_byte_and_bpe_round_trip_on_any_text(text):
+    for tokenizer in (BYTE, BPE):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@settings(max_examples=100)
+@given(st.text(st.sampled_from(sorted(set(TEXT)))))
+def test_char_round_trips_on_its_alphabet(text):
+    assert CHAR.decode(CHAR.encode(text)) == text
+
+
+@every_kind
+@pytest.mark.parametrize("text", ["", "a", MIXED, TEXT], ids=["empty", "one", "mixed", "long"])
+def test_the_saved_file_gives_the_same_ids_in_the_tokenizers_library(kind, text):
+    """What transformers would do with tokenizer.json."""
+    library = tokenizers.Tokenizer.from_str(ALL[kind].to_json())
+    ids = ALL[kind].encode(text)
+    assert library.encode(text, add_special_tokens=False).ids == ids.tolist()
+    assert library.decode(ids.tolist()) == text
+    assert ids.dtype == np.intp
+
+
+@every_kind
+def test_saving_and_loading(kind, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(ALL[kind].to_json(), encoding="utf-8")
+    loaded = Tokenizer.load(file)
+    assert type(loaded) is type(ALL[kind])
+    assert loaded.vocab_size == ALL[kind].vocab_size
+    np.testing.assert_array_equal(loaded.encode(TEXT), ALL[kind].encode(TEXT))
+
+
+@every_kind
+def test_the_stream_decoder_gives_whole_characters_only(kind):
+    tokenizer = ALL[kind]
+    decoder = tokenizer.decoder()
+    pieces = [decoder.feed(int(token)) for token in tokenizer.encode(MIXED)]
+    assert "".join(pieces) == MIXED
+    assert "\ufffd" not in "".join(pieces)
+
+
+def test_a_character_of_several_tokens_comes_when_it_is_whole():
+    decoder = BYTE.decoder()
+    assert [decoder.feed(byte) for byte in "é🙂".encode()] == ["", "é", "", "", "", "🙂"]
+
+
+@every_kind
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_blocks_give_the_same_ids_as_one_text(kind, size, monkeypatch):
+    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    blocks = [TEXT[i : i + size] for i in range(0, len(TEXT), size)]
+    got = np.concatenate(list(ALL[kind].encode_blocks(blocks)))
+    np.testing.assert_array_equal(got, ALL[kind].encode(TEXT))
+
+
+def test_blocks_without_any_space_are_cut_all_the_same(monkeypatch):
+    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    text = "x" * 10_000
+    ids = np.concatenate(list(BPE.encode_blocks([text])))
+    assert BPE.decode(ids) == text
+
+
+@every_kind
+def test_count_characters(kind):
+    assert ALL[kind].count_characters(ALL[kind].encode(TEXT)) == len(TEXT)
+
+
+def test_characters_never_seen_become_the_unknown_token():
+    assert CHAR.unk_id == 0
+    assert CHAR.encode("aЖa").tolist()[1] == 0
+    assert CHAR.unknown_characters("aЖ漢aЖ") == ["Ж", "漢"]
+    assert CHAR.unknown_characters("ferry") == []
+    assert CHAR.decode(CHAR.encode("aЖa")) == "a\ufffda"
+    assert BPE.unknown_characters("Ж") == BYTE.unknown_characters("Ж") == []
+
+
+@every_kind
+def test_half_a_surrogate_pair_does_no_harm(kind):
+    """What Python makes of a byte on the command line that is no UTF-8."""
+    assert ALL[kind].encode("a\udcffb").size >= 3
+
+
+def test_vocabulary_sizes():
+    assert CHAR.vocab_size == len(set(TEXT)) + 1
+    assert BYTE.vocab_size == 256
+    assert BYTE.encode("é").tolist() == list("é".encode())
+    assert train("bpe", vocab_size=300).vocab_size == 300
+    assert BPE.vocab_size <= 400, "no more than there is to merge"
+    assert train("bpe").vocab_size <= 1024
+    assert len(BPE.encode(TEXT)) < len(TEXT) / 2, "words of the corpus are single tokens"
+
+
+def custom_json():
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "the": 1, "river": 2}, unk_token="[UNK]"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    return backend.to_str()
+
+
+def test_any_other_tokenizer_json(tmp_path):
+    file = tmp_path / "words.json"
+    file.write_text(custom_json())
+    tokenizer = Tokenizer.load(file)
+    assert tokenizer.kind == "custom"
+    assert tokenizer.vocab_size == 3
+    assert tokenizer.unk_id == 0
+    assert tokenizer.encode("the river flows").tolist() == [1, 2, 0]
+    decoder = tokenizer.decoder()
+    assert "".join(decoder.feed(i) for i in (1, 2)) == tokenizer.decode([1, 2]) == "the river"
+    assert tokenizer.count_characters(np.array([1, 2])) == 9
+
+
+def test_a_byte_level_tokenizer_from_elsewhere_counts_as_bpe():
+    settings_ = json.loads(BPE.to_json())
+    settings_["decoder"]["add_prefix_space"] = False
+    assert Tokenizer.from_json(json.dumps(settings_)).kind == "bpe"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": "1.0"}', "\x00" * 10])
+def test_a_damaged_file_is_named(content, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"tokenizer\.json"):
+        Tokenizer.load(file)
+
+
+def test_bad_settings_are_named(tmp_path):
+    with pytest.raises(InputError, match="expected one of char, byte, bpe .* got 'word'"):
+        train("word")
+    with pytest.raises(InputError, match="vocab_size: expected at least 256 .* got 255"):
+        train("bpe", vocab_size=255)
+    with pytest.raises(InputError, match="vocab_size: only the bpe tokenizer"):
+        train("char", vocab_size=300)
+    with pytest.raises(InputError, match="none.json: can't be read"):
+        Tokenizer.load(tmp_path / "none.json")

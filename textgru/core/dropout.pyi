@@ -1,0 +1,3 @@
+import numpy as np
+
+def dropout(x: np.ndarray, p: float, key: int) -> None: ...
