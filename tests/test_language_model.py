@@ -139,6 +139,14 @@ def test_same_seed_same_model(text_file, tmp_path):
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_tied_weights_take_the_hidden_size(text_file, tmp_path):
+    model = textgru.train(text_file, tmp_path / "run", tie_weights=True, hidden_size=24, max_steps=2)
+    assert model.network.config.embedding_size == 24
+    model = textgru.train(text_file, tmp_path / "default", tie_weights=True, max_steps=1)
+    assert model.network.config.embedding_size == model.network.config.hidden_size
+    assert "output.weight" not in model.network.named_parameters()
+
+
 def test_default_out_does_not_overwrite(text_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):

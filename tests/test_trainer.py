@@ -110,9 +110,9 @@ def test_gradients_are_clipped(monkeypatch):
         ({"epochs": 2.0}, 2 * 54),
         ({"epochs": 0.5}, 27),
         ({"epochs": 2.0, "max_steps": 7}, 7),
-        ({"max_minutes": 1.0}, None),
+        ({"max_minutes": 1.0}, 20 * 54),
         ({"max_minutes": 1.0, "max_steps": 7}, 7),
-        ({}, 50 * 5500 // 100),
+        ({}, 20 * 54),
     ],
     ids=str,
 )
@@ -121,7 +121,8 @@ def test_the_limit_of_steps(settings, steps):
 
 
 def test_a_long_text_gets_twenty_million_tokens_by_default():
-    assert TrainingConfig(batch_size=50, seq_length=100).step_limit(20_000, 100_000_000) == 4000
+    assert TrainingConfig(batch_size=50, seq_length=100).step_limit(20_000) == 4000
+    assert TrainingConfig(batch_size=50, seq_length=100, max_minutes=60).step_limit(20_000) == 400_000
 
 
 def test_minutes_end_the_training_on_time_and_decayed():

@@ -14,6 +14,7 @@ import numpy as np
 from textgru.errors import InputError
 from textgru.tokenizer import Tokenizer
 
+STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
 # Without a fraction of the user's own, no more than this is held out: enough for a steady figure, quick to evaluate.
 MOST_HELD_OUT = 200_000
@@ -52,16 +53,17 @@ def read_blocks(paths: Sequence[Path], encoding: str = "utf-8") -> Iterator[str]
             raise InputError(f"{path}: can't be read: {error.strerror}") from error
 
 
-def check_files(files: Sequence[str | Path], encoding: str) -> list[Path]:
-    """The files as paths, once it is sure that each is a readable file and the encoding exists; else InputError."""
+def check_files(files: Sequence[str | Path], encoding: str) -> None:
+    """Raises InputError unless there are files, each is readable or "-", and the encoding exists."""
     try:
         codecs.lookup(encoding)
     except LookupError as error:
         raise InputError(f"encoding: {encoding!r} is not known; try utf-8, latin-1 or cp1252") from error
     if not files:
         raise InputError("no text file given")
-    paths = [Path(file) for file in files]
-    for path in paths:
+    for path in map(Path, files):
+        if str(path) == STANDARD_INPUT:
+            continue
         if path.is_dir():
             raise InputError(f"{path}: is a directory; name the text files in it")
         try:
@@ -71,7 +73,6 @@ def check_files(files: Sequence[str | Path], encoding: str) -> list[Path]:
             raise InputError(f"{path}: no such file") from error
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    return paths
 
 
 def spool_standard_input(path: Path) -> None:

@@ -37,7 +37,8 @@ class Sampling:
             chosen = np.zeros(len(logits))
             chosen[np.argmax(logits)] = 1
             return chosen
-        p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        with np.errstate(over="ignore"):  # a tiny temperature: minus infinity is right
+            p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p[np.argsort(-p, kind="stable")[self.top_k :]] = 0
         if self.top_p is not None and self.top_p < 1:

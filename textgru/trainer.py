@@ -15,9 +15,10 @@ from textgru.errors import InputError, TextgruError
 from textgru.evaluate import evaluate
 from textgru.network import Network
 
-# Where neither epochs, steps nor minutes are given: so many tokens, but no more than so many epochs.
+# Where neither epochs nor steps are given: no more than so many epochs, because a network of the default size then
+# knows a small text by heart; and without minutes, no more than so many tokens.
+DEFAULT_EPOCHS = 20.0
 DEFAULT_TOKENS = 20_000_000
-DEFAULT_MOST_EPOCHS = 50.0
 DEFAULT_EVALUATIONS = 20
 
 
@@ -27,16 +28,16 @@ class TrainingConfig:
 
     The learning rate rises over `warmup` steps and falls along half a cosine to `min_lr` (default a twentieth of
     `learning_rate`). Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
-    included) that is given; with none, after 20 million tokens or 50 epochs, whichever is less. `eval_every` counts
-    steps; by default there are twenty evaluations.
+    included) that is given; without epochs and steps after 20 epochs at the latest, and with none of the three after 20
+    million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations.
     """
 
-    batch_size: int = 50
-    seq_length: int = 100
+    batch_size: int = 32
+    seq_length: int = 64
     learning_rate: float = 4e-3
     min_lr: float | None = None
     warmup: int = 100
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     grad_clip: float = 1.0
     epochs: float | None = None
     max_steps: int | None = None
@@ -61,17 +62,19 @@ class TrainingConfig:
         if self.min_lr is not None and self.min_lr > self.learning_rate:
             raise InputError(f"min_lr: {self.min_lr} is above learning_rate, {self.learning_rate}")
 
-    def step_limit(self, steps_per_epoch: int, tokens: int) -> int | None:
-        """The steps after which training ends, for a corpus of so many tokens; None where only minutes limit it."""
+    def step_limit(self, steps_per_epoch: int) -> int:
+        """The steps after which training ends at the latest."""
+        epochs = self.epochs
+        if epochs is None and self.max_steps is None:
+            epochs = DEFAULT_EPOCHS
         limits = []
-        if self.epochs is not None:
-            limits.append(max(1, ceil(self.epochs * steps_per_epoch)))
+        if epochs is not None:
+            limits.append(max(1, ceil(epochs * steps_per_epoch)))
         if self.max_steps is not None:
             limits.append(self.max_steps)
-        if not limits and self.max_minutes is None:
-            wanted = min(DEFAULT_TOKENS, DEFAULT_MOST_EPOCHS * tokens)
-            limits.append(ceil(wanted / (self.batch_size * self.seq_length)))
-        return min(limits, default=None)
+        if self.epochs is None and self.max_steps is None and self.max_minutes is None:
+            limits.append(ceil(DEFAULT_TOKENS / (self.batch_size * self.seq_length)))
+        return min(limits)
 
     def lr_at(self, step: int, progress: float) -> float:
         """The learning rate of step 0, 1, ... when `progress` (0 to 1) of the training is done."""
@@ -144,7 +147,7 @@ class Trainer:
         self.corpus = corpus
         self.config = config
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
-        self.max_steps = config.step_limit(self.batches.steps_per_epoch, len(corpus.train))
+        self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self._save = save
         self._started = perf_counter() if started is None else started
         self._stop = False
@@ -225,7 +228,7 @@ class Trainer:
 
     def _progress(self, step: int, evaluation_seconds: float) -> float:
         """How much of the training is done, 0 to 1: by steps or by time, whichever is further."""
-        done = step / self.max_steps if self.max_steps else 0.0
+        done = step / self.max_steps
         limit = self._time_limit()
         if limit is not None:
             usable = max(limit - evaluation_seconds, 1e-9)
@@ -237,9 +240,7 @@ class Trainer:
         return limit is not None and perf_counter() - self._started + needed > limit
 
     def _seconds_left(self, step: int, training_seconds: float) -> float:
-        left = []
-        if self.max_steps is not None:
-            left.append((self.max_steps - step) * training_seconds / step)
+        left = [(self.max_steps - step) * training_seconds / step]
         limit = self._time_limit()
         if limit is not None:
             left.append(limit - (perf_counter() - self._started))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,19 +14,18 @@ import numpy as np
 
 from textgru.checkpoint import RunWriter, network_settings
 from textgru.core import get_num_threads
-from textgru.corpus import Corpus, check_files, read_blocks, spool_standard_input
+from textgru.corpus import STANDARD_INPUT, Corpus, check_files, read_blocks, spool_standard_input
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
-from textgru.tokenizer import KINDS, Tokenizer
+from textgru.tokenizer import KINDS, Blocks, Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
-STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is going to do. `steps` is None where only the clock ends it; `memory_bytes` is an estimate."""
+    """What a training is going to do. `steps` is the most there will be; `memory_bytes` is an estimate."""
 
     tokenizer: str
     vocab_size: int
@@ -35,7 +35,7 @@ class Plan:
     parameters: int
     memory_bytes: int
     steps_per_epoch: int
-    steps: int | None
+    steps: int
     max_minutes: float | None
     threads: int
 
@@ -48,6 +48,15 @@ def default_out(files: Sequence[str | Path]) -> Path:
         number += 1
         out = Path("runs", f"{name}-{number}")
     return out
+
+
+def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
+    """A new tokenizer of this kind, or the one in the file of this name."""
+    if kind in KINDS or not (kind.endswith(".json") or Path(kind).exists()):
+        return Tokenizer.train(kind, blocks, vocab_size=vocab_size)
+    if vocab_size is not None:
+        raise InputError("vocab_size: only a new bpe tokenizer has one to set")
+    return Tokenizer.load(kind)
 
 
 class TrainingRun:
@@ -77,65 +86,43 @@ class TrainingRun:
         self.config = config or TrainingConfig()
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
-        network = dict(network or {})
-        if network.get("tie_weights") and network.get("embedding_size") is None:
-            network["embedding_size"] = network.get("hidden_size", NetworkConfig.hidden_size)
-        network = {name: value for name, value in network.items() if value is not None}
+        network = {name: value for name, value in (network or {}).items() if value is not None}
+        if network.get("tie_weights"):
+            network.setdefault("embedding_size", network.get("hidden_size", NetworkConfig.hidden_size))
         NetworkConfig(vocab_size=1, **network)  # say what is wrong with it before the text is read
-        named = [file for file in files if str(file) != STANDARD_INPUT]
-        if files and not named:
-            check_files(["/dev/null"], encoding)
-        else:
-            check_files(named, encoding)
+        check_files(files, encoding)
         self.out = Path(out) if out is not None else default_out(files)
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter(self.out, overwrite=overwrite))
             paths = self._paths(files)
-            blocks = lambda: read_blocks(paths, encoding)  # noqa: E731
-            if str(tokenizer) in KINDS:
-                self.tokenizer = Tokenizer.train(str(tokenizer), blocks, vocab_size=vocab_size)
-            elif vocab_size is not None:
-                raise InputError("vocab_size: only the bpe tokenizer has one to set")
-            elif Path(tokenizer).suffix == ".json" or Path(tokenizer).exists():
-                self.tokenizer = Tokenizer.load(tokenizer)
-            else:
-                Tokenizer.train(str(tokenizer), blocks)  # raises
+            self.tokenizer = _tokenizer(str(tokenizer), partial(read_blocks, paths, encoding), vocab_size)
             self.corpus = Corpus.encode(
                 self.tokenizer, paths, self._writer.scratch / "tokens.bin", encoding=encoding, val_fraction=val_fraction
             )
             rng = np.random.default_rng(self.config.seed)
-            network_config = NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network)
-            # Checked on a plan first: too little text is found before the network is made.
-            self.network = Network(network_config, seed=rng)
+            self.network = Network(NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network), seed=rng)
             if self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
             self.trainer = Trainer(self.network, self.corpus, self.config, save=self._save, rng=rng, started=started)
-            self.plan = Plan(
-                tokenizer=self.tokenizer.kind,
-                vocab_size=self.tokenizer.vocab_size,
-                characters=self.corpus.characters,
-                train_tokens=len(self.corpus.train),
-                validation_tokens=len(self.corpus.validation),
-                parameters=network_config.parameter_count(),
-                memory_bytes=network_config.training_bytes(self.config.batch_size, self.config.seq_length),
-                steps_per_epoch=self.trainer.batches.steps_per_epoch,
-                steps=self.trainer.max_steps,
-                max_minutes=self.config.max_minutes,
-                threads=get_num_threads(),
-            )
-            settings = {
-                "network": network_settings(network_config),
-                "tokenizer": {"kind": self.tokenizer.kind},
-                "training": {**asdict(self.config), "threads": get_num_threads()},
-                "corpus": {
-                    "files": [str(file) for file in files],
-                    "characters": self.corpus.characters,
-                    "train_tokens": len(self.corpus.train),
-                    "validation_tokens": len(self.corpus.validation),
-                },
-            }
-            self._writer.write_settings(settings, self.tokenizer)
+            self._writer.write_settings(self._settings(files), self.tokenizer)
             stack.pop_all()
+
+    def plan(self) -> Plan:
+        """What this training is going to do."""
+        network, config = self.network.config, self.config
+        return Plan(
+            tokenizer=self.tokenizer.kind,
+            vocab_size=self.tokenizer.vocab_size,
+            characters=self.corpus.characters,
+            train_tokens=len(self.corpus.train),
+            validation_tokens=len(self.corpus.validation),
+            parameters=network.parameter_count(),
+            memory_bytes=network.training_bytes(config.batch_size, config.seq_length),
+            steps_per_epoch=self.trainer.batches.steps_per_epoch,
+            steps=self.trainer.max_steps,
+            max_minutes=config.max_minutes,
+            threads=get_num_threads(),
+        )
 
     def events(self) -> Iterator[Event]:
         """Trains, saves the best weights, writes metrics.jsonl, and passes the trainer's events on."""
@@ -163,6 +150,20 @@ class TrainingRun:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _settings(self, files: Sequence[str | Path]) -> dict[str, Any]:
+        """What config.json says."""
+        return {
+            "network": network_settings(self.network.config),
+            "tokenizer": {"kind": self.tokenizer.kind},
+            "training": {**asdict(self.config), "threads": get_num_threads()},
+            "corpus": {
+                "files": [str(file) for file in files],
+                "characters": self.corpus.characters,
+                "train_tokens": len(self.corpus.train),
+                "validation_tokens": len(self.corpus.validation),
+            },
+        }
 
     def _paths(self, files: Sequence[str | Path]) -> list[Path]:
         paths = []

@@ -47,11 +47,9 @@ class PlainDisplay:
             f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
         )
         self.line(f"network    {plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train")
-        limits = []
-        if plan.steps is not None:
-            limits.append(f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)")
+        limits = [f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)"]
         if plan.max_minutes is not None:
-            limits.append(f"{plan.max_minutes:g} minutes")
+            limits.append(f"{plan.max_minutes:g} minutes, whichever is sooner")
         threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
         self.line(f"training   {' or '.join(limits)}, {threads}")
 

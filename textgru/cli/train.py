@@ -42,15 +42,15 @@ INTERRUPTED = 130
     help="Dropout on every layer's output.",
 )
 @click.option("--tie-weights", is_flag=True, help="Use the embedding as the output layer's weight.")
-@click.option("--batch-size", type=click.IntRange(1), default=50, show_default=True, help="Sequences a step.")
-@click.option("--seq-length", type=click.IntRange(1), default=100, show_default=True, help="Tokens a sequence.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Sequences a step.")
+@click.option("--seq-length", type=click.IntRange(1), default=64, show_default=True, help="Tokens a sequence.")
 @click.option("--learning-rate", "--lr", type=POSITIVE, default=4e-3, show_default=True, help="Highest learning rate.")
 @click.option("--min-lr", type=click.FloatRange(0), help="Last learning rate.  [default: a twentieth of the highest]")
 @click.option(
     "--warmup", type=click.IntRange(0), default=100, show_default=True, help="Steps over which the learning rate rises."
 )
 @click.option(
-    "--weight-decay", type=click.FloatRange(0), default=0.01, show_default=True, help="AdamW's decay of matrices."
+    "--weight-decay", type=click.FloatRange(0), default=0.1, show_default=True, help="AdamW's decay of matrices."
 )
 @click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="Most norm of the gradient.")
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
@@ -88,8 +88,8 @@ def train(
 ) -> None:
     """Train a model on one or more UTF-8 text files ("-" is standard input).
 
-    Training ends at the first of --epochs, --max-steps and --max-minutes; without any, after 20 million tokens or 50
-    passes over the text, whichever is less. The weights with the lowest validation loss are kept. Ctrl-C ends the
+    Training ends at the first of --epochs, --max-steps and --max-minutes. Without --epochs and --max-steps it ends
+    after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner. The weights with the lowest validation loss are kept. Ctrl-C ends the
     training early and keeps what was learned.
     """
     from textgru.cli.display import training_display
@@ -106,7 +106,7 @@ def train(
             encoding=encoding, val_fraction=val_fraction, overwrite=overwrite,
         ) as run,
     ):  # fmt: skip
-        display.plan(run.plan, files)
+        display.plan(run.plan(), files)
         if dry_run:
             display.note("dry run: nothing was trained or written")
             return
