@@ -39,7 +39,7 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def set_num_threads(threads: int) -> None:
+def set_num_threads(threads) -> None:
     """Use this many threads for training and evaluation from now on, in the whole process.
 
     Raises TypeError unless it is an integer, ValueError if it is below 1. Without OpenMP the count stays 1.
