@@ -24,10 +24,10 @@ CHECKED = os.environ.get("TEXTGRU_CHECKED", "") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
-MODULES = ["blas", "dropout", "gru", "linear", "lookup", "loss", "optim", "simd", "threads"]
+MODULES = ["blas", "dropout", "gru", "linear", "lookup", "loss", "optim", "simd", "step", "threads"]
 
 # Not -ffast-math: it deletes NaN checks, and some linkers then add code that flushes denormals in the whole process.
-VECTOR_FLAGS = ["-std=c11", "-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
+VECTOR_FLAGS = ["-std=c11", "-O3", "-g0", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
 INSTRUCTION_SETS = {"baseline": []}
 if X86:
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
@@ -119,7 +119,7 @@ def extension(name):
         library_dirs=[scipy_openblas32.get_lib_dir()] if uses_blas else [],
         libraries=[scipy_openblas32.get_library()] if uses_blas else [],
         extra_link_args=["-Wl,-rpath,$ORIGIN/openblas"] if uses_blas and sys.platform == "linux" else [],
-        extra_compile_args=["-O2"],
+        extra_compile_args=["-O2", "-g0"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
         depends=[str(path) for path in KERNELS.glob("*.h")],
     )

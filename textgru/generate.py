@@ -30,13 +30,14 @@ def draw_tokens(
     state = network.initial_state(1)
     for first in range(0, len(prompt) - 1, PROMPT_STEPS):
         state = network.advance(prompt[first : min(first + PROMPT_STEPS, len(prompt) - 1), None], state)
-    token = prompt[-1:].copy()
+    step = network.token_step(state)
+    token = int(prompt[-1])
     for _ in range(length):
-        logits = network.step(token, state)[0]
+        step.step(token)
         if never is not None:
-            logits[never] = -np.inf
-        token[0] = sampling.draw(logits, rng)
-        yield int(token[0])
+            step.logits[never] = -np.inf
+        token = step.draw(sampling.temperature, rng.random()) if sampling.plain else sampling.draw(step.logits, rng)
+        yield token
 
 
 def stream(

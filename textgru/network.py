@@ -10,6 +10,7 @@ import numpy as np
 from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
 from textgru.core.checks import check_array, check_index
 from textgru.core.dropout import dropout as apply_dropout
+from textgru.core.step import TokenStep
 from textgru.core.workspace import Workspace
 from textgru.errors import InputError
 
@@ -167,6 +168,12 @@ class Network:
         """The state (L, B, H) after reading tokens (T, B) intp from `state` on."""
         weight = self.embedding.parameters["weight"]
         return self.gru.forward_lookup(weight, np.ascontiguousarray(tokens), state, training=False, copy=False)[1]
+
+    def token_step(self, state: np.ndarray) -> TokenStep:
+        """The fast way to read one token after another, with the weights as they are now, from state (L, 1, H)."""
+        step = TokenStep(self.embedding.parameters["weight"], self.gru, self.output)
+        step.state[...] = state[:, 0]
+        return step
 
     def step(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The scores (B, V) of the token after `tokens` (B,) intp; `state` (L, B, H) is updated in place.

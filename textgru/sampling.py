@@ -9,6 +9,8 @@ import numpy as np
 
 from textgru.errors import InputError
 
+GREEDY = 1e-6  # below this temperature the likeliest token alone has any probability
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -33,12 +35,11 @@ class Sampling:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """The distribution (V,) float64 that a token is drawn from, for scores (V,)."""
-        if self.temperature == 0:
+        if self.temperature < GREEDY:
             chosen = np.zeros(len(logits))
             chosen[np.argmax(logits)] = 1
             return chosen
-        with np.errstate(over="ignore"):  # a tiny temperature: minus infinity is right
-            p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p[np.argsort(-p, kind="stable")[self.top_k :]] = 0
         if self.top_p is not None and self.top_p < 1:
@@ -48,9 +49,14 @@ class Sampling:
         p /= p.sum()
         return p
 
+    @property
+    def plain(self) -> bool:
+        """Whether a token is drawn from the softmax of all scores, at a temperature above zero."""
+        return self.temperature >= GREEDY and self.top_k is None and self.top_p is None
+
     def draw(self, logits: np.ndarray, rng: np.random.Generator) -> int:
         """A token for scores (V,). Greedy drawing takes nothing from `rng`."""
-        if self.temperature == 0:
+        if self.temperature < GREEDY:
             return int(np.argmax(logits))
         cumulative = np.cumsum(self.probabilities(logits))
         return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))

@@ -89,8 +89,8 @@ def train(
     """Train a model on one or more UTF-8 text files ("-" is standard input).
 
     Training ends at the first of --epochs, --max-steps and --max-minutes. Without --epochs and --max-steps it ends
-    after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner. The weights with the lowest validation loss are kept. Ctrl-C ends the
-    training early and keeps what was learned.
+    after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner.
+    The weights with the lowest validation loss are kept. Ctrl-C ends the training early and keeps what was learned.
     """
     from textgru.cli.display import training_display
     from textgru.trainer import TrainingConfig

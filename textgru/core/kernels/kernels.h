@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Rows of a packed matrix that stand side by side: what matvec_packed adds up at a time. */
+#define TEXTGRU_PACKED_ROWS 64
+
 #define TEXTGRU_KERNEL_TABLE(REAL, NAME)                                                                             \
     typedef struct {                                                                                                 \
         /* y = f(x), elementwise */                                                                                  \
@@ -42,6 +45,9 @@
         void (*gru_before_backward)(size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);            \
         /* IN drh (H) = W_hn^T dn; IN/OUT gates: in r, out dr; IN/OUT dh += drh * r */                               \
         void (*gru_before_backward_reset)(size_t H, const REAL *drh, const REAL *h_prev, REAL *gates, REAL *dh);     \
+                                                                                                                     \
+        /* y (blocks * 64) = b + W x for the one row x (n): W packed (blocks, n, 64), b (blocks * 64) */             \
+        void (*matvec_packed)(size_t blocks, size_t n, const REAL *packed, const REAL *b, const REAL *x, REAL *y);   \
                                                                                                                      \
         /* Returns -log softmax(x)[target]; OUT dx = scale * (softmax(x) - onehot(target)), or dx NULL. */           \
         double (*cross_entropy)(size_t n, const REAL *x, size_t target, double scale, REAL *dx);                     \

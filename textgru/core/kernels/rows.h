@@ -134,6 +134,26 @@ static void NAME(gru_before_backward_reset)(size_t H, const REAL *RESTRICT drh, 
     }
 }
 
+/* The sums of a block stay in registers; the weights stream past once, in the order they are stored. */
+static void NAME(matvec_packed)(size_t blocks, size_t n, const REAL *RESTRICT packed, const REAL *RESTRICT b,
+                                const REAL *RESTRICT x, REAL *RESTRICT y)
+{
+    for (size_t block = 0; block < blocks; block++) {
+        const REAL *RESTRICT w = packed + block * n * TEXTGRU_PACKED_ROWS;
+        REAL sum[TEXTGRU_PACKED_ROWS];
+        for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
+            sum[j] = b[block * TEXTGRU_PACKED_ROWS + j];
+        for (size_t i = 0; i < n; i++) {
+            const REAL value = x[i];
+            SIMD
+            for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
+                sum[j] += value * w[i * TEXTGRU_PACKED_ROWS + j];
+        }
+        for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
+            y[block * TEXTGRU_PACKED_ROWS + j] = sum[j];
+    }
+}
+
 /* The exponentials are kept in dx where there is one, so that they are computed once. A maximum that is not finite
  * (a NaN compares as smaller than anything) makes the sum, and with it the loss, NaN. */
 static double NAME(cross_entropy)(size_t n, const REAL *RESTRICT x, size_t target, double scale, REAL *RESTRICT dx)

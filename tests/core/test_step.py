@@ -1,0 +1,115 @@
+"""One token at a time: against the batched forward pass, and the draw against its definition."""
+
+import numpy as np
+import pytest
+
+from tests.reference import relative_error
+from textgru.core import GRU, Linear, set_num_threads, simd
+from textgru.core.step import TokenStep, pack
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+def network(vocab, inputs, hidden, layers, *, bias=True, reset_after=True, dtype=np.float64):
+    gru = GRU(inputs, hidden, layers, bias=bias, reset_after=reset_after, dtype=dtype, seed=1)
+    output = Linear(hidden, vocab, bias=bias, dtype=dtype, seed=2)
+    embedding = np.random.default_rng(3).standard_normal((vocab, inputs)).astype(dtype)
+    return embedding, gru, output
+
+
+def check(embedding, gru, output, tolerance):
+    """Five tokens from a state that is not zero."""
+    step = TokenStep(embedding, gru, output)
+    tokens = np.random.default_rng(4).integers(0, len(embedding), 5)
+    h_0 = np.random.default_rng(5).standard_normal(step.state.shape).astype(gru.dtype)
+    y, h_n = gru.forward(embedding[tokens][:, None], h_0[:, None].copy(), training=False)
+    step.state[...] = h_0
+    for t, token in enumerate(tokens):
+        step.step(token)
+        assert relative_error(step.logits, output.forward(y[t])[0]) < tolerance
+    assert relative_error(step.state, h_n[:, 0]) < tolerance
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("hidden", [1, 3, 17, 64, 65])
+@pytest.mark.parametrize("vocab", [1, 3, 65])
+def test_equals_the_forward_pass(vocab, hidden, layers, reset_after, bias, dtype):
+    check(*network(vocab, 7, hidden, layers, bias=bias, reset_after=reset_after, dtype=dtype), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads(threads, reset_after):
+    """Large enough to be shared among threads."""
+    set_num_threads(threads)
+    check(*network(300, 5, 400, 2, reset_after=reset_after, dtype=np.float32), 1e-5)
+
+
+@pytest.mark.parametrize("name", simd.supported_instruction_sets())
+def test_every_instruction_set(name):
+    simd.set_instruction_set(name)
+    check(*network(130, 5, 65, 2, dtype=np.float32), 1e-5)
+    check(*network(130, 5, 65, 2), 1e-12)
+
+
+def test_the_weights_are_those_of_the_time_it_was_made():
+    embedding, gru, output = network(5, 3, 4, 1)
+    step, later = TokenStep(embedding, gru, output), TokenStep(embedding, gru, output)
+    step.step(1)
+    for layer in (gru, output):
+        for array in layer.parameters.values():
+            array[...] = 0
+    later.step(1)
+    np.testing.assert_array_equal(later.logits, step.logits)
+    assert np.abs(step.logits).max() > 0
+
+
+def test_tokens_out_of_range():
+    step = TokenStep(*network(5, 3, 4, 1))
+    for bad in (-1, 5):
+        with pytest.raises(IndexError, match=f"token: expected 0 to 4, got {bad}"):
+            step.step(bad)
+
+
+def test_layers_that_do_not_fit():
+    embedding, gru, output = network(5, 3, 4, 1)
+    with pytest.raises(ValueError, match="embedding: "):
+        TokenStep(embedding[:, :2].copy(), gru, output)
+    with pytest.raises(ValueError, match="output: "):
+        TokenStep(embedding[:4].copy(), gru, output)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("vocab", [1, 3, 17, 65, 1000])
+@pytest.mark.parametrize("temperature", [0.1, 0.8, 3.0])
+def test_draw_is_the_inverse_of_the_cumulative_distribution(temperature, vocab, dtype):
+    step = TokenStep(*network(vocab, 2, 3, 1, dtype=dtype))
+    logits = (2 * np.random.default_rng(vocab).standard_normal(vocab)).astype(dtype)
+    logits[vocab // 2 + 1 :: 7] = -np.inf
+    step.logits[...] = logits
+    p = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
+    cumulative = np.cumsum(p / p.sum())
+    for u in np.linspace(0, 1, 500, endpoint=False):
+        token = step.draw(temperature, u)
+        assert p[token] > 0
+        below = cumulative[token - 1] if token else 0.0
+        assert below - 1e-5 <= u <= cumulative[token] + 1e-5
+
+
+def test_draw_at_the_ends():
+    step = TokenStep(*network(4, 2, 3, 1, dtype=np.float32))
+    step.logits[...] = [-np.inf, 0, 0, -np.inf]
+    assert step.draw(1.0, 0.0) == 1
+    assert step.draw(1.0, np.nextafter(1.0, 0)) == 2
+    assert step.draw(1e-6, 0.7) in (1, 2)
+
+
+def test_packing():
+    matrix = np.arange(70 * 3, dtype=np.float32).reshape(70, 3)
+    packed = pack(matrix)
+    assert packed.shape == (2, 3, 64)
+    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, 3)[:70], matrix)
+    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, 3)[70:], 0)
