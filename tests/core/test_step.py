@@ -48,6 +48,13 @@ def test_threads(threads, reset_after):
     check(*network(300, 5, 400, 2, reset_after=reset_after, dtype=np.float32), 1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_large_vocabulary(layers, dtype):
+    """The first layer's input products are then made step by step."""
+    check(*network(1025, 17, 33, layers, dtype=dtype), TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("name", simd.supported_instruction_sets())
 def test_every_instruction_set(name):
     simd.set_instruction_set(name)
@@ -107,9 +114,10 @@ def test_draw_at_the_ends():
     assert step.draw(1e-6, 0.7) in (1, 2)
 
 
-def test_packing():
-    matrix = np.arange(70 * 3, dtype=np.float32).reshape(70, 3)
+@pytest.mark.parametrize("n", [1, 3, 17, 65])
+def test_packing(n):
+    matrix = np.random.default_rng(0).random((70, n), np.float32)
     packed = pack(matrix)
-    assert packed.shape == (2, 3, 64)
-    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, 3)[:70], matrix)
-    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, 3)[70:], 0)
+    assert packed.shape == (2, n, 64)
+    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, n)[:70], matrix)
+    np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, n)[70:], 0)

@@ -9,7 +9,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from textgru.core.simd cimport kernels
-from textgru.core.threads cimport thread_count
+from textgru.core.threads cimport thread_count, threads_for
 
 from textgru.core.checks import check_array
 from textgru.core.linear import affine
@@ -20,8 +20,11 @@ cdef extern from "kernels.h":
 # A product of one row is shared among threads from so many bytes of weights on: below, a CPU's own cache feeds it.
 cdef double SMALLEST_SHARED_BYTES = 768e3
 
+# The first layer's input products are made for the whole vocabulary beforehand where that is small.
+cdef Py_ssize_t LARGEST_TABLE = 1024
+
 cdef struct LayerWeights:
-    const void* w_ih      # packed (3H, H); NULL in the first layer, whose input is a row of the table
+    const void* w_ih      # packed (3H, I); NULL in the first layer where its products are in the table
     const void* b_ih
     const void* w_hh      # packed (3H, H); (2H, H) with the reset before the product
     const void* w_hn      # packed (H, H), with the reset before the product
@@ -36,9 +39,27 @@ cdef Py_ssize_t whole_blocks(Py_ssize_t rows) noexcept nogil:
 def pack(matrix) -> np.ndarray:
     """A matrix (rows, n) as (blocks, n, 64): the rows of a block side by side, the last block filled up with zeros."""
     rows, n = matrix.shape
-    padded = np.zeros((whole_blocks(rows), n), matrix.dtype)
-    padded[:rows] = matrix
-    return np.ascontiguousarray(padded.reshape(-1, TEXTGRU_PACKED_ROWS, n).transpose(0, 2, 1))
+    packed = np.empty((whole_blocks(rows) // TEXTGRU_PACKED_ROWS, n, TEXTGRU_PACKED_ROWS), matrix.dtype)
+    _pack(matrix, packed)
+    return packed
+
+
+def _pack(const floating[:, ::1] matrix, floating[:, :, ::1] packed):
+    cdef Py_ssize_t blocks = packed.shape[0]
+    cdef int threads = threads_for(<double>matrix.shape[0] * matrix.shape[1])
+    cdef Py_ssize_t block
+    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
+        _pack_block(matrix, &packed[block, 0, 0], block * TEXTGRU_PACKED_ROWS)
+
+
+cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t n = matrix.shape[1]
+    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_ROWS, matrix.shape[0] - first)
+    cdef Py_ssize_t start, i, j
+    for start in range(0, n, 16):  # a cache line of each row at a time
+        for j in range(TEXTGRU_PACKED_ROWS):
+            for i in range(start, min(start + 16, n)):
+                packed[i * TEXTGRU_PACKED_ROWS + j] = matrix[first + j, i] if j < rows else 0
 
 
 cdef void _product(
@@ -88,7 +109,8 @@ cdef class TokenStep:
     cdef void* logits_start
     cdef void* scratch            # scaled scores (V), probabilities (V)
     cdef void* buffers            # 3 x (3H, padded), gates (4H), h (H)
-    cdef const void* table        # (V, 3H): W_ih e + b_ih of the first layer
+    cdef const void* table        # (V, 3H): W_ih e + b_ih of the first layer; or the embedding (V, E)
+    cdef Py_ssize_t inputs        # E
     cdef const void* zeros
     cdef const void* w_out
     cdef const void* b_out
@@ -109,15 +131,18 @@ cdef class TokenStep:
         self.scratch = <void*>self._keep(np.zeros(2 * self.vocab, dtype))
         self.buffers = <void*>self._keep(np.zeros(3 * padded + 5 * H, dtype))
         self.zeros = <void*>self._keep(np.zeros(padded, dtype))
-        table = np.empty((self.vocab, 3 * H), dtype)
         biases = {name: array for name, array in gru.parameters.items() if name.startswith("bias")}
         none = np.zeros(3 * H, dtype)
-        affine(embedding, gru.parameters["weight_ih_l0"], biases.get("bias_ih_l0", none), table)
+        self.inputs = gru.input_size
+        table = embedding.copy()
+        if self.vocab <= LARGEST_TABLE:
+            table = np.empty((self.vocab, 3 * H), dtype)
+            affine(embedding, gru.parameters["weight_ih_l0"], biases.get("bias_ih_l0", none), table)
         self.table = <void*>self._keep(table)
         addresses = np.zeros((self.layers, 5), np.uintp)
         for layer in range(self.layers):
             w_hh = gru.parameters[f"weight_hh_l{layer}"]
-            if layer:
+            if layer or self.vocab > LARGEST_TABLE:
                 addresses[layer, 0] = self._keep(pack(gru.parameters[f"weight_ih_l{layer}"]))
                 addresses[layer, 1] = self._keep(_padded(biases.get(f"bias_ih_l{layer}", none), padded))
             if self.reset_after:
@@ -171,14 +196,16 @@ cdef void _step(TokenStep self, Py_ssize_t token, floating* buffers) noexcept no
     cdef floating* h_next = gates + 4 * H
     cdef floating* h = <floating*>self.state_start
     cdef const floating* x = <const floating*>self.table + token * 3 * H
+    cdef const floating* below = <const floating*>self.table + token * self.inputs
+    cdef Py_ssize_t inputs = self.inputs
     cdef const floating* b_hh
     cdef LayerWeights* weights
     cdef Py_ssize_t layer
     for layer in range(self.layers):
         weights = self.weights + layer
         b_hh = <const floating*>weights.b_hh
-        if layer > 0:
-            _product(weights.w_ih, weights.b_ih, h - H, projected, 3 * H, H)
+        if weights.w_ih != NULL:
+            _product(weights.w_ih, weights.b_ih, below, projected, 3 * H, inputs)
             x = projected
         if self.reset_after:
             _product(weights.w_hh, self.zeros, h, g, 3 * H, H)
@@ -198,6 +225,8 @@ cdef void _step(TokenStep self, Py_ssize_t token, floating* buffers) noexcept no
             else:
                 kernels.f64.gru_before_output(H, x, g_n, b_hh, h, gates, h_next)
         memcpy(h, h_next, H * sizeof(floating))
+        below = h
+        inputs = H
         h += H
     _product(self.w_out, self.b_out, h - H, <floating*>self.logits_start, self.vocab, H)
 
