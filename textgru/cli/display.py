@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from textgru.core.threads import has_openmp
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent
 from textgru.training_run import Plan
 
@@ -51,6 +52,8 @@ class PlainDisplay:
         if plan.max_minutes is not None:
             limits.append(f"{plan.max_minutes:g} minutes, whichever is sooner")
         threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
+        if not has_openmp():
+            threads += " (this build has no OpenMP)"
         self.line(f"training   {' or '.join(limits)}, {threads}")
 
     def event(self, event: Event) -> None:
