@@ -25,6 +25,7 @@ cdef extern from "kernels.h" nogil:
             size_t H, const float* drh, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*matvec_packed)(
             size_t blocks, size_t n, const float* packed, const float* b, const float* x, float* y) noexcept nogil
+        double (*boltzmann)(size_t n, const float* x, double scale, float* y) noexcept nogil
         double (*cross_entropy)(size_t n, const float* x, size_t target, double scale, float* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const float* g, float* m, float* v, float* w) noexcept nogil
@@ -52,6 +53,7 @@ cdef extern from "kernels.h" nogil:
             size_t H, const double* drh, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*matvec_packed)(
             size_t blocks, size_t n, const double* packed, const double* b, const double* x, double* y) noexcept nogil
+        double (*boltzmann)(size_t n, const double* x, double scale, double* y) noexcept nogil
         double (*cross_entropy)(size_t n, const double* x, size_t target, double scale, double* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const double* g, double* m, double* v, double* w) noexcept nogil

@@ -107,7 +107,7 @@ cdef class TokenStep:
     cdef LayerWeights* weights
     cdef void* state_start
     cdef void* logits_start
-    cdef void* scratch            # scaled scores (V), probabilities (V)
+    cdef void* scratch            # probabilities (V)
     cdef void* buffers            # 3 x (3H, padded), gates (4H), h (H)
     cdef const void* table        # (V, 3H): W_ih e + b_ih of the first layer; or the embedding (V, E)
     cdef Py_ssize_t inputs        # E
@@ -128,7 +128,7 @@ cdef class TokenStep:
         logits = np.zeros(padded_vocab, dtype)
         self.logits = logits[: self.vocab]
         self.state_start, self.logits_start = <void*>self._keep(self.state), <void*>self._keep(logits)
-        self.scratch = <void*>self._keep(np.zeros(2 * self.vocab, dtype))
+        self.scratch = <void*>self._keep(np.zeros(self.vocab, dtype))
         self.buffers = <void*>self._keep(np.zeros(3 * padded + 5 * H, dtype))
         self.zeros = <void*>self._keep(np.zeros(padded, dtype))
         biases = {name: array for name, array in gru.parameters.items() if name.startswith("bias")}
@@ -231,34 +231,19 @@ cdef void _step(TokenStep self, Py_ssize_t token, floating* buffers) noexcept no
     _product(self.w_out, self.b_out, h - H, <floating*>self.logits_start, self.vocab, H)
 
 
-cdef Py_ssize_t _draw(
-    const floating* logits, floating* scaled, Py_ssize_t n, double temperature, double u,
-) noexcept nogil:
+cdef Py_ssize_t _draw(const floating* logits, floating* p, Py_ssize_t n, double temperature, double u) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t last = 0
-    cdef floating* p = scaled + n
-    cdef floating largest = logits[0]
-    cdef floating scale = <floating>(1 / temperature)
-    cdef double total = 0
     cdef double target
-    for i in range(1, n):
-        if logits[i] > largest:
-            largest = logits[i]
-            last = i
-    for i in range(n):
-        scaled[i] = (logits[i] - largest) * scale
+    cdef double total = 0
     if floating is float:
-        kernels.f32.exp(n, scaled, p)
+        target = u * kernels.f32.boltzmann(n, logits, 1 / temperature, p)
     else:
-        kernels.f64.exp(n, scaled, p)
+        target = u * kernels.f64.boltzmann(n, logits, 1 / temperature, p)
     for i in range(n):
-        total += p[i]
-    target = u * total
-    total = 0
-    for i in range(n):
-        total += p[i]
         if p[i] > 0:
-            last = i
+            last = i  # in case rounding leaves the sum just below the target
+            total += p[i]
             if total > target:
                 break
     return last

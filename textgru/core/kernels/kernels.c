@@ -62,7 +62,7 @@ static inline double logistic(double x)
         exp_##suffix, sigmoid_##suffix, tanh_##suffix, add_##suffix, sum_squares_##suffix, dropout_##suffix,    \
             gru_forward_##suffix, gru_backward_##suffix, gru_before_reset_##suffix, gru_before_output_##suffix,      \
             gru_before_backward_##suffix, gru_before_backward_reset_##suffix,             \
-            matvec_packed_##suffix, cross_entropy_##suffix, adamw_##suffix                                           \
+            matvec_packed_##suffix, boltzmann_##suffix, cross_entropy_##suffix, adamw_##suffix                       \
     }
 
 #define CONCATENATE_(a, b) a##b

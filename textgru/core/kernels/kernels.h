@@ -49,6 +49,8 @@
         /* y (blocks * 64) = b + W x for the one row x (n): W packed (blocks, n, 64), b (blocks * 64) */             \
         void (*matvec_packed)(size_t blocks, size_t n, const REAL *packed, const REAL *b, const REAL *x, REAL *y);   \
                                                                                                                      \
+        /* y = exp(scale * (x - max x)); returns the sum of y: softmax(scale * x) before its division */             \
+        double (*boltzmann)(size_t n, const REAL *x, double scale, REAL *y);                                         \
         /* Returns -log softmax(x)[target]; OUT dx = scale * (softmax(x) - onehot(target)), or dx NULL. */           \
         double (*cross_entropy)(size_t n, const REAL *x, size_t target, double scale, REAL *dx);                     \
         /* AdamW (Loshchilov and Hutter 2019, algorithm 2) on n parameters. IN g is multiplied by g_scale first. */  \

@@ -154,22 +154,36 @@ static void NAME(matvec_packed)(size_t blocks, size_t n, const REAL *RESTRICT pa
     }
 }
 
-/* The exponentials are kept in dx where there is one, so that they are computed once. A maximum that is not finite
- * (a NaN compares as smaller than anything) makes the sum, and with it the loss, NaN. */
-static double NAME(cross_entropy)(size_t n, const REAL *RESTRICT x, size_t target, double scale, REAL *RESTRICT dx)
+static REAL NAME(largest)(size_t n, const REAL *RESTRICT x)
 {
     REAL largest = x[0];
     SIMD_MAX(largest)
     for (size_t i = 0; i < n; i++)
         largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
+static double NAME(boltzmann)(size_t n, const REAL *RESTRICT x, double scale, REAL *RESTRICT y)
+{
+    const REAL largest = NAME(largest)(n, x), factor = (REAL)scale;
+    double sum = 0;
+    SIMD
+    for (size_t i = 0; i < n; i++)
+        y[i] = EXP((x[i] - largest) * factor);
+    SIMD_SUM(sum)
+    for (size_t i = 0; i < n; i++)
+        sum += y[i];
+    return sum;
+}
+
+/* The exponentials are kept in dx where there is one, so that they are computed once. A maximum that is not finite
+ * (a NaN compares as smaller than anything) makes the sum, and with it the loss, NaN. */
+static double NAME(cross_entropy)(size_t n, const REAL *RESTRICT x, size_t target, double scale, REAL *RESTRICT dx)
+{
+    const REAL largest = NAME(largest)(n, x);
     double sum = 0;
     if (dx) {
-        SIMD
-        for (size_t i = 0; i < n; i++)
-            dx[i] = EXP(x[i] - largest);
-        SIMD_SUM(sum)
-        for (size_t i = 0; i < n; i++)
-            sum += dx[i];
+        sum = NAME(boltzmann)(n, x, 1, dx);
         const REAL factor = (REAL)(scale / sum);
         SIMD
         for (size_t i = 0; i < n; i++)
