@@ -24,10 +24,18 @@ CHECKED = os.environ.get("TEXTGRU_CHECKED", "") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
-MODULES = ["blas", "dropout", "gru", "linear", "lookup", "loss", "optim", "simd", "step", "threads"]
+MODULES = ["blas", "dropout", "gru", "linear", "lookup", "loss", "optim", "packing", "simd", "step", "threads"]
 
 # Not -ffast-math: it deletes NaN checks, and some linkers then add code that flushes denormals in the whole process.
-VECTOR_FLAGS = ["-std=c11", "-O3", "-g0", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
+VECTOR_FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-g0",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+]
 INSTRUCTION_SETS = {"baseline": []}
 if X86:
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]

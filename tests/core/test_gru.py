@@ -101,6 +101,20 @@ def test_every_instruction_set(name, dtype, reset_after):
             assert relative_error(got[key], wanted[key]) < TOLERANCE[dtype], key
 
 
+@pytest.mark.parametrize("name", simd.supported_instruction_sets())
+@pytest.mark.parametrize("hidden", [64, 128, 192])
+@pytest.mark.parametrize("batch", [1, 2, 5, 6, 7, 13, 50])
+def test_our_own_product(batch, hidden, name):
+    """Whole blocks of 64 units and a long sequence: the packed product, at every number of rows in a tile."""
+    simd.set_instruction_set(name)
+    set_num_threads(2)
+    results = {}
+    for dtype in (np.float32, np.float64):  # float64 always takes the BLAS
+        results[dtype] = run_numbers(GRU(5, hidden, 2, dtype=dtype, seed=0), 9, batch)
+    for key, wanted in results[np.float64].items():
+        assert relative_error(results[np.float32][key], wanted) < 1e-5, key
+
+
 @pytest.mark.parametrize("case", range(4))
 def test_golden_vectors_of_pytorch(golden, case):
     arrays = {k.removeprefix(f"gru{case}."): v for k, v in golden.items() if k.startswith(f"gru{case}.")}

@@ -10,10 +10,15 @@ from cython cimport floating
 from cython.parallel cimport prange
 
 from textgru.core.blas cimport gemm, gemm_shared
+from textgru.core.packing cimport TEXTGRU_PACKED_ROWS
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
+from textgru.core.packing import pack_columns_into, pack_into
 from textgru.core.recurrent import Recurrent
+
+# A sequence of so many steps repays packing the recurrent weights for it.
+cdef Py_ssize_t SHORTEST_PACKED = 8
 
 
 cdef inline void _forward_row(
@@ -36,6 +41,7 @@ cdef void _forward_shard(
     const floating* x,        # IN (N, 3H), or with index (V, 3H): W_ih x + b_ih
     const Py_ssize_t* index,  # IN (T, B): the row of x for each step and row; or NULL
     const floating* w_hh,     # IN (3H, H)
+    const floating* packed,   # IN w_hh packed, or NULL: then the product is the BLAS's
     const floating* b_hh,     # IN (3H,)
     floating* h,              # IN h[0], OUT h[1:]: (T + 1, B, H)
     floating* gates,          # OUT (T, B, 4H), or (1, B, 4H) with gate_step 0: the last step's
@@ -53,7 +59,10 @@ cdef void _forward_shard(
         gate = gates + t * gate_step + first * 4 * H
         if reset_after:
             # product = h_prev @ W_hh.T
-            gemm(False, True, rows, 3 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
+            if floating is float and packed != NULL:
+                kernels.gemm_packed(rows, 3 * H // TEXTGRU_PACKED_ROWS, H, h_prev, H, packed, g, 3 * H, False)
+            else:
+                gemm(False, True, rows, 3 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
         else:
             # product[:, :2H] = h_prev @ W_hh[:2H].T, then product[:, 2H:] = (r * h_prev) @ W_hh[2H:].T
             gemm(False, True, rows, 2 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
@@ -79,6 +88,7 @@ cdef void _backward_shard(
     bint reset_after, Py_ssize_t T, Py_ssize_t B, Py_ssize_t H, Py_ssize_t first, Py_ssize_t last,
     const floating* dy,       # IN (T, B, H)
     const floating* w_hh,     # IN (3H, H)
+    const floating* packed,   # IN the transpose of w_hh packed, or NULL: then the product is the BLAS's
     const floating* h,        # IN (T + 1, B, H)
     floating* gates,          # IN/OUT (T, B, 4H): from the forward pass; gradients before the activations
     floating* dh,             # IN/OUT (B, H): dh_n; dh_0
@@ -103,7 +113,10 @@ cdef void _backward_shard(
                     kernels.f64.gru_backward(
                         H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             # dh += [dr, dz, dn * r] @ W_hh
-            gemm(False, False, rows, H, 3 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
+            if floating is float and packed != NULL:
+                kernels.gemm_packed(rows, H // TEXTGRU_PACKED_ROWS, 3 * H, gate + H, 4 * H, packed, d, H, True)
+            else:
+                gemm(False, False, rows, H, 3 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
             continue
         for b in range(rows):
             if floating is float:
@@ -129,9 +142,11 @@ cdef int _shards(Py_ssize_t T, Py_ssize_t B, Py_ssize_t H) noexcept nogil:
 
 def _forward(
     bint reset_after, const floating[:, ::1] x, index, const floating[:, ::1] w_hh, const floating[::1] b_hh,
-    floating[:, :, ::1] h, floating[:, :, ::1] gates, floating[:, ::1] product,
+    floating[:, :, ::1] h, floating[:, :, ::1] gates, floating[:, ::1] product, packed_array,
 ):
     """h[1:] and the gates from h[0]; gates of one step only means that none are kept. Shapes: _forward_shard."""
+    cdef floating[:, :, ::1] packed_view
+    cdef floating* packed = NULL
     cdef Py_ssize_t T = h.shape[0] - 1
     cdef Py_ssize_t B = h.shape[1]
     cdef Py_ssize_t H = h.shape[2]
@@ -143,17 +158,23 @@ def _forward(
     if index is not None:
         index_view = index
         index_start = &index_view[0, 0]
+    if packed_array is not None:
+        pack_into(w_hh, packed_array)
+        packed_view = packed_array
+        packed = &packed_view[0, 0, 0]
     for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
         _forward_shard(
             reset_after, T, B, H, B * shard // shards, B * (shard + 1) // shards, &x[0, 0], index_start,
-            &w_hh[0, 0], &b_hh[0], &h[0, 0, 0], &gates[0, 0, 0], gate_step, &product[0, 0])
+            &w_hh[0, 0], packed, &b_hh[0], &h[0, 0, 0], &gates[0, 0, 0], gate_step, &product[0, 0])
 
 
 def _backward(
     bint reset_after, const floating[:, :, ::1] dy, const floating[:, ::1] w_hh, const floating[:, :, ::1] h,
-    floating[:, :, ::1] gates, floating[:, ::1] dh, floating[:, ::1] product, floating[:, ::1] dw_hh,
+    floating[:, :, ::1] gates, floating[:, ::1] dh, floating[:, ::1] product, floating[:, ::1] dw_hh, packed_array,
 ):
     """The gates become gradients, dh (in dh_n) dh_0, and dw_hh the gradient of W_hh. Shapes: _backward_shard."""
+    cdef floating[:, :, ::1] packed_view
+    cdef floating* packed = NULL
     cdef Py_ssize_t T = h.shape[0] - 1
     cdef Py_ssize_t B = h.shape[1]
     cdef Py_ssize_t H = h.shape[2]
@@ -161,10 +182,14 @@ def _backward(
     cdef int shards = _shards(T, B, H)
     cdef int shard
     cdef floating* gate = &gates[0, 0, 0]
+    if packed_array is not None:
+        pack_columns_into(w_hh, packed_array)
+        packed_view = packed_array
+        packed = &packed_view[0, 0, 0]
     for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
         _backward_shard(
             reset_after, T, B, H, B * shard // shards, B * (shard + 1) // shards, &dy[0, 0, 0],
-            &w_hh[0, 0], &h[0, 0, 0], gate, &dh[0, 0], &product[0, 0])
+            &w_hh[0, 0], packed, &h[0, 0, 0], gate, &dh[0, 0], &product[0, 0])
     with nogil:
         if reset_after:
             # dW_hh = [dr, dz, dn * r].T @ h_prev
@@ -262,10 +287,20 @@ class GRU(Recurrent):
             input_size, hidden_size, num_layers, bias=bias, dropout=dropout, dtype=dtype, seed=seed)
 
     def _forward_layer(self, projected, index, w_hh, b_hh, h, saved, scratch):
-        _forward(self.reset_after, projected, index, w_hh, b_hh, h, saved, scratch)
+        packed = self._packed(len(h) - 1, 3 * self.hidden_size, self.hidden_size)
+        _forward(self.reset_after, projected, index, w_hh, b_hh, h, saved, scratch, packed)
 
     def _backward_layer(self, dy, w_hh, h, saved, dh, scratch, dw_hh):
-        _backward(self.reset_after, dy, w_hh, h, saved, dh, scratch, dw_hh)
+        packed = self._packed(len(dy), self.hidden_size, 3 * self.hidden_size)
+        _backward(self.reset_after, dy, w_hh, h, saved, dh, scratch, dw_hh, packed)
+
+    def _packed(self, steps, rows, n):
+        """Room for the recurrent weights, packed, where our own product is used: for whole blocks, and a sequence long
+        enough to be worth the packing. Else None."""
+        own = kernels.gemm_packed != NULL and self.dtype == np.float32 and self.reset_after
+        if not own or steps < SHORTEST_PACKED or self.hidden_size % TEXTGRU_PACKED_ROWS:
+            return None
+        return self._workspace.get("packed", rows // TEXTGRU_PACKED_ROWS, n, TEXTGRU_PACKED_ROWS)
 
     def _input_gradients(self, saved, x, w_ih, dw_ih, dx):
         _input_gradients(saved, x, w_ih, dw_ih, dx)

@@ -62,5 +62,8 @@ cdef extern from "kernels.h" nogil:
         const char* name
         textgru_kernels_f32 f32
         textgru_kernels_f64 f64
+        void (*gemm_packed)(
+            size_t rows, size_t blocks, size_t k, const float* a, size_t lda, const float* packed, float* c,
+            size_t ldc, int accumulate) noexcept nogil
 
 cdef const textgru_kernels* kernels

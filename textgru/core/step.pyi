@@ -3,8 +3,6 @@ import numpy as np
 from textgru.core.gru import GRU
 from textgru.core.layers import Linear
 
-def pack(matrix: np.ndarray) -> np.ndarray: ...
-
 class TokenStep:
     state: np.ndarray
     logits: np.ndarray

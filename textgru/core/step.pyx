@@ -8,14 +8,13 @@ from cython.parallel cimport prange
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
+from textgru.core.packing cimport TEXTGRU_PACKED_ROWS, whole_blocks
 from textgru.core.simd cimport kernels
-from textgru.core.threads cimport thread_count, threads_for
+from textgru.core.threads cimport thread_count
 
 from textgru.core.checks import check_array
 from textgru.core.linear import affine
-
-cdef extern from "kernels.h":
-    const int TEXTGRU_PACKED_ROWS
+from textgru.core.packing import pack
 
 # A product of one row is shared among threads from so many bytes of weights on: below, a CPU's own cache feeds it.
 cdef double SMALLEST_SHARED_BYTES = 768e3
@@ -29,37 +28,6 @@ cdef struct LayerWeights:
     const void* w_hh      # packed (3H, H); (2H, H) with the reset before the product
     const void* w_hn      # packed (H, H), with the reset before the product
     const void* b_hh      # (3H,)
-
-
-cdef Py_ssize_t whole_blocks(Py_ssize_t rows) noexcept nogil:
-    """The rows of as many blocks as hold `rows`."""
-    return (rows + TEXTGRU_PACKED_ROWS - 1) // TEXTGRU_PACKED_ROWS * TEXTGRU_PACKED_ROWS
-
-
-def pack(matrix) -> np.ndarray:
-    """A matrix (rows, n) as (blocks, n, 64): the rows of a block side by side, the last block filled up with zeros."""
-    rows, n = matrix.shape
-    packed = np.empty((whole_blocks(rows) // TEXTGRU_PACKED_ROWS, n, TEXTGRU_PACKED_ROWS), matrix.dtype)
-    _pack(matrix, packed)
-    return packed
-
-
-def _pack(const floating[:, ::1] matrix, floating[:, :, ::1] packed):
-    cdef Py_ssize_t blocks = packed.shape[0]
-    cdef int threads = threads_for(<double>matrix.shape[0] * matrix.shape[1])
-    cdef Py_ssize_t block
-    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        _pack_block(matrix, &packed[block, 0, 0], block * TEXTGRU_PACKED_ROWS)
-
-
-cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_t first) noexcept nogil:
-    cdef Py_ssize_t n = matrix.shape[1]
-    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_ROWS, matrix.shape[0] - first)
-    cdef Py_ssize_t start, i, j
-    for start in range(0, n, 16):  # a cache line of each row at a time
-        for j in range(TEXTGRU_PACKED_ROWS):
-            for i in range(start, min(start + 16, n)):
-                packed[i * TEXTGRU_PACKED_ROWS + j] = matrix[first + j, i] if j < rows else 0
 
 
 cdef void _product(

@@ -57,6 +57,8 @@ static inline double logistic(double x)
 #define SQRT sqrt
 #include "rows.h"
 
+#include "packed_gemm.h"
+
 #define TABLE(suffix)                                                                                                \
     {                                                                                                                \
         exp_##suffix, sigmoid_##suffix, tanh_##suffix, add_##suffix, sum_squares_##suffix, dropout_##suffix,    \
@@ -71,4 +73,5 @@ static inline double logistic(double x)
 #define STRING(a) STRING_(a)
 
 extern const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA);
-const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = { STRING(TEXTGRU_ISA), TABLE(f32), TABLE(f64) };
+const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = { STRING(TEXTGRU_ISA), TABLE(f32), TABLE(f64),
+                                                                           GEMM_PACKED };

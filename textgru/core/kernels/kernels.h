@@ -65,6 +65,10 @@ typedef struct {
     const char *name;
     textgru_kernels_f32 f32;
     textgru_kernels_f64 f64;
+    /* C (rows, blocks * 64) = A (rows, k) times packed (blocks, k, 64), or += with accumulate; lda, ldc: elements from a
+     * row to the next. NULL where the instruction set has none. */
+    void (*gemm_packed)(size_t rows, size_t blocks, size_t k, const float *a, size_t lda, const float *packed, float *c,
+                        size_t ldc, int accumulate);
 } textgru_kernels;
 
 #endif
