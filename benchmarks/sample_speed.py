@@ -30,7 +30,7 @@ from textgru.generate import draw_tokens
 from textgru.network import Network, NetworkConfig
 from textgru.sampling import Sampling
 
-LENGTH = 500
+LENGTH = 2000
 TEMPERATURE = 0.8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -48,6 +49,19 @@ def default_out(files: Sequence[str | Path]) -> Path:
         number += 1
         out = Path("runs", f"{name}-{number}")
     return out
+
+
+def _check_memory(needed: int) -> None:
+    """Raises InputError if training needs more bytes than this machine has, where that can be told."""
+    try:
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return
+    if needed > available:
+        raise InputError(
+            f"this training needs about {needed / 1e9:,.0f} GB of memory, the machine has {available / 1e9:,.0f} GB; "
+            "try a smaller --hidden-size, --batch-size or --seq-length"
+        )
 
 
 def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
@@ -100,7 +114,9 @@ class TrainingRun:
                 self.tokenizer, paths, self._writer.scratch / "tokens.bin", encoding=encoding, val_fraction=val_fraction
             )
             rng = np.random.default_rng(self.config.seed)
-            self.network = Network(NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network), seed=rng)
+            network_config = NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network)
+            _check_memory(network_config.training_bytes(self.config.batch_size, self.config.seq_length))
+            self.network = Network(network_config, seed=rng)
             if self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
             self.trainer = Trainer(self.network, self.corpus, self.config, save=self._save, rng=rng, started=started)

@@ -114,6 +114,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(cli, text_file, tmp_path):
         (b"a" * 999, ["text", "--threads", "0"], "Invalid value for '--threads' / '-t'"),
         (b"a" * 999, ["text", "--val-fraction", "1"], "Invalid value for '--val-fraction'"),
         (b"a" * 999, ["text", "--tie-weights", "--embedding-size", "7"], "tie_weights: the embedding size (7) has to"),
+        (b"a" * 999, ["text", "--hidden-size", "1000000"], "GB of memory, the machine has"),
         (b"a" * 999, ["text", "--nonsense"], "No such option"),
         (None, [], "Missing argument 'FILES...'"),
     ],

@@ -25,7 +25,8 @@ def pack_columns_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed)
     cdef Py_ssize_t block, i
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
         for i in range(n):
-            memcpy(&packed[block, i, 0], &matrix[i, block * TEXTGRU_PACKED_ROWS], TEXTGRU_PACKED_ROWS * sizeof(floating))
+            memcpy(
+                &packed[block, i, 0], &matrix[i, block * TEXTGRU_PACKED_ROWS], TEXTGRU_PACKED_ROWS * sizeof(floating))
 
 
 def pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None:
