@@ -4,11 +4,12 @@
 
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
 carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding. First
-it is checked that both give the same scores.
+it is checked that both give the same scores. ONNX Runtime (one thread) joins where it and onnx are installed.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,22 @@ def check_agreement(torch: Any, network: Network, model: Any) -> None:
             raise SystemExit(f"scores differ by {difference:.2g}: the comparison would be worth nothing")
 
 
+def has_onnx() -> bool:
+    """Whether ONNX Runtime and onnx are installed."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
+
+
+def check_onnx_agreement(network: Network, session: Any) -> None:
+    """As check_agreement, for ONNX Runtime."""
+    state, their_state = network.initial_state(1), network.initial_state(1)
+    for token in range(5):
+        ours = network.step(np.array([token]), state)
+        theirs, their_state = session.run(["logits", "next"], {"token": np.array([token]), "state": their_state})
+        difference = np.abs(ours - theirs).max()
+        if not difference < 1e-4:
+            raise SystemExit(f"ONNX Runtime's scores differ by {difference:.2g}: the comparison would be worth nothing")
+
+
 def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str, Any]:
     network = Network(NetworkConfig(*configuration[:4]), seed=1)
     sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
@@ -64,6 +81,12 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
         theirs = TorchSampling(network, LENGTH, TEMPERATURE)
         check_agreement(torch, network, theirs.model)
         sides["pytorch"] = theirs.run
+    if has_onnx():
+        from benchmarks.onnx_model import Sampling as OnnxSampling
+
+        onnx = OnnxSampling(network, LENGTH, TEMPERATURE, threads=1)
+        check_onnx_agreement(network, onnx.session)
+        sides["onnxruntime"] = onnx.run
     ranges = {name: rates(seconds, LENGTH) for name, seconds in alternate(sides, rounds).items()}
     row["ranges"] = ranges
     row |= {name: rate["median"] for name, rate in ranges.items()}
@@ -77,11 +100,12 @@ def main() -> None:
     rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
     gflops = blas_gflops()
     print_machine(gflops)
-    table = [["V, E, H, L", "textgru, tokens/s", "PyTorch", "ratio"]]
+    table = [["V, E, H, L", "textgru, tokens/s", "PyTorch", "ONNX Runtime", "ratio to PyTorch"]]
     for row in rows:
         ranges = row["ranges"]
         table.append([
             ", ".join(map(str, row["configuration"][:4])), written(ranges["textgru"]), written(ranges.get("pytorch")),
+            written(ranges.get("onnxruntime")),
             f"{row['ratio']:.1f}" if row["ratio"] else "-",
         ])  # fmt: skip
     print_table(table)

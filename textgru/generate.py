@@ -32,11 +32,12 @@ def draw_tokens(
         state = network.advance(prompt[first : min(first + PROMPT_STEPS, len(prompt) - 1), None], state)
     step = network.token_step(state)
     token = int(prompt[-1])
+    plain, temperature = sampling.plain, sampling.temperature
     for _ in range(length):
         step.step(token)
         if never is not None:
             step.logits[never] = -np.inf
-        token = step.draw(sampling.temperature, rng.random()) if sampling.plain else sampling.draw(step.logits, rng)
+        token = step.draw(temperature, rng.random()) if plain else sampling.draw(step.logits, rng)
         yield token
 
 
