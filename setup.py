@@ -24,7 +24,9 @@ CHECKED = os.environ.get("TEXTGRU_CHECKED", "") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
-MODULES = ["blas", "dropout", "gru", "linear", "lookup", "loss", "optim", "packing", "simd", "step", "threads"]
+MODULES = [
+    "blas", "dropout", "gru", "lookup", "loss", "optim", "packing", "products", "simd", "step", "sums", "threads",
+]  # fmt: skip
 
 # Not -ffast-math: it deletes NaN checks, and some linkers then add code that flushes denormals in the whole process.
 VECTOR_FLAGS = [
@@ -39,9 +41,10 @@ VECTOR_FLAGS = [
 INSTRUCTION_SETS = {"baseline": []}
 if X86:
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
-    INSTRUCTION_SETS["avx512"] = [
-        "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512",
-    ]  # fmt: skip
+    AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
+    INSTRUCTION_SETS["avx512"] = AVX512
+    INSTRUCTION_SETS["avx512_vnni"] = [*AVX512, "-mavx512vnni"]
+    INSTRUCTION_SETS["avx512_bf16"] = [*AVX512, "-mavx512vnni", "-mavx512bf16"]
 
 OPENMP_PROBE = """
 #include <omp.h>
@@ -91,18 +94,25 @@ class BuildCore(build_ext):
         return []
 
     def compile_kernels(self):
-        objects = []
-        define_x86 = [("TEXTGRU_X86", "1")] if X86 else []
+        """The kernels for each instruction set; one that the compiler doesn't know is left out."""
+        objects, built = [], []
         for name, flags in INSTRUCTION_SETS.items():
-            objects += self.compiler.compile(
-                [str(KERNELS / "kernels.c")],
-                output_dir=str(Path(self.build_temp, name)),
-                macros=[("TEXTGRU_ISA", name)],
-                extra_postargs=VECTOR_FLAGS + flags,
-                depends=[str(path) for path in KERNELS.glob("*.h")],
-            )
+            try:
+                objects += self.compiler.compile(
+                    [str(KERNELS / "kernels.c")],
+                    output_dir=str(Path(self.build_temp, name)),
+                    macros=[("TEXTGRU_ISA", name)],
+                    extra_postargs=VECTOR_FLAGS + flags,
+                    depends=[str(path) for path in KERNELS.glob("*.h")],
+                )
+            except CompileError:
+                if name == "baseline":
+                    raise
+                print(f"textgru: this compiler has no {name}: built without it", file=sys.stderr)
+            else:
+                built.append((f"TEXTGRU_HAS_{name.upper()}", "1"))
         objects += self.compiler.compile(
-            [str(KERNELS / "dispatch.c")], output_dir=self.build_temp, macros=define_x86, extra_postargs=["-std=c11"]
+            [str(KERNELS / "dispatch.c")], output_dir=self.build_temp, macros=built, extra_postargs=["-std=c11"]
         )
         return objects
 

@@ -10,6 +10,7 @@ import numpy as np
 from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
 from textgru.core.checks import check_array, check_index
 from textgru.core.dropout import dropout as apply_dropout
+from textgru.core.products import Products
 from textgru.core.step import TokenStep
 from textgru.core.workspace import Workspace
 from textgru.errors import InputError
@@ -81,10 +82,16 @@ class Network:
 
     T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. `parameters` is one flat array of all
     parameters with PyTorch's names: embedding.weight, gru.weight_ih_l0, ..., output.weight, output.bias.
+    `precision` "bf16" rounds the inputs of the products in loss_and_grad to bfloat16 (textgru.core.parameters.Layer).
     """
 
     def __init__(
-        self, config: NetworkConfig, *, seed: int | np.random.Generator | None = None, dtype: object = np.float32
+        self,
+        config: NetworkConfig,
+        *,
+        precision: str = "fp32",
+        seed: int | np.random.Generator | None = None,
+        dtype: object = np.float32,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.config = config
@@ -93,6 +100,9 @@ class Network:
             config.embedding_size, config.hidden_size, config.num_layers, dropout=config.dropout, dtype=dtype, seed=rng
         )
         self.output = Linear(config.hidden_size, config.vocab_size, dtype=dtype, seed=rng)
+        training, inference = Products(precision), Products()
+        for layer in (self.gru, self.output):
+            layer.use_products(training, inference)
         if config.tie_weights:
             self.embedding.parameters["weight"][...] *= config.hidden_size**-0.5
         self.parameters: Parameters = flatten(
@@ -160,7 +170,7 @@ class Network:
         losses = np.empty(len(features))
         for chunk in self._chunks(len(features)):
             logits = self._workspace.get("logits", chunk.stop - chunk.start, self.config.vocab_size)
-            self.output.forward(features[chunk], out=logits)
+            self.output.forward(features[chunk], training=False, out=logits)
             losses[chunk] = softmax_cross_entropy(logits, targets.reshape(-1)[chunk])
         return losses.reshape(tokens.shape), state
 
@@ -184,7 +194,7 @@ class Network:
             self.embedding.parameters["weight"], tokens[None, :], state, training=False, copy=False
         )
         logits = self._workspace.get("step", len(tokens), self.config.vocab_size)
-        return self.output.forward(y[0], out=logits)
+        return self.output.forward(y[0], training=False, out=logits)
 
     def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)

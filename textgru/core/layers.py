@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgru.core.blas import multiply
 from textgru.core.checks import check_array, check_index, check_size, float_dtype
-from textgru.core.linear import affine, column_sums
 from textgru.core.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
+from textgru.core.sums import column_sums
 
 
 class Embedding(Layer):
@@ -69,6 +68,7 @@ class Linear(Layer):
         out_features: int,
         *,
         bias: bool = True,
+        precision: str = "fp32",
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -78,13 +78,15 @@ class Linear(Layer):
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
         if self.bias:
             shapes["bias"] = (self.out_features,)
-        self._allocate(shapes, float_dtype(dtype))
+        self._allocate(shapes, float_dtype(dtype), precision)
         self._initialise(np.random.default_rng(seed), self.in_features**-0.5)
         self._zeros = np.zeros(self.out_features, self.dtype)
         self._x: np.ndarray | None = None
 
-    def forward(self, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    def forward(self, x: np.ndarray, *, training: bool = True, out: np.ndarray | None = None) -> np.ndarray:
         """x W^T + b, (..., out_features); x (..., in_features). `out`, where given, takes the result.
+
+        `training=False` multiplies in float32 whatever the precision.
 
         The array x is kept for the backward pass: leave it as it is until then.
         Raises TypeError or ValueError on arrays that don't fit.
@@ -96,7 +98,9 @@ class Linear(Layer):
         else:
             check_array("out", out, self.dtype, shape)
         bias = self.parameters["bias"] if self.bias else self._zeros
-        affine(x.reshape(-1, self.in_features), self.parameters["weight"], bias, out.reshape(-1, self.out_features))
+        self._products(training).multiply(
+            x.reshape(-1, self.in_features), self.parameters["weight"].T, out.reshape(-1, self.out_features), bias=bias
+        )
         self._x = x
         return out
 
@@ -115,8 +119,9 @@ class Linear(Layer):
         else:
             check_array("out", out, self.dtype, x.shape)
         dy = dy.reshape(-1, self.out_features)
-        multiply(dy, x.reshape(-1, self.in_features), self.gradients["weight"], transpose_a=True, accumulate=accumulate)
+        products = self._products(True)
+        products.multiply(dy.T, x.reshape(-1, self.in_features), self.gradients["weight"], accumulate=accumulate)
         if self.bias:
             column_sums(dy, self.gradients["bias"], accumulate)
-        multiply(dy, self.parameters["weight"], out.reshape(-1, self.in_features))
+        products.multiply(dy, self.parameters["weight"], out.reshape(-1, self.in_features))
         return out

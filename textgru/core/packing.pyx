@@ -1,32 +1,20 @@
-"""Matrices laid out for our own products: the 64 numbers that are used together stand together."""
+"""Weights laid out for a product with a single row: the 64 numbers that are used together stand together."""
 
 import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
+from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, whole_blocks
 from textgru.core.threads cimport threads_for
 
 
 def pack(matrix) -> np.ndarray:
     """A matrix (rows, n) as (blocks, n, 64): the rows of a block side by side, the last block filled up with zeros."""
     rows, n = matrix.shape
-    packed = np.empty((whole_blocks(rows) // TEXTGRU_PACKED_ROWS, n, TEXTGRU_PACKED_ROWS), matrix.dtype)
+    packed = np.empty((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, n, TEXTGRU_PACKED_COLUMNS), matrix.dtype)
     pack_into(matrix, packed)
     return packed
-
-
-def pack_columns_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None:
-    """As pack for the transpose of a matrix (n, rows), into packed (rows / 64, n, 64)."""
-    cdef Py_ssize_t n = matrix.shape[0]
-    cdef Py_ssize_t blocks = packed.shape[0]
-    cdef int threads = threads_for(<double>matrix.shape[0] * matrix.shape[1])
-    cdef Py_ssize_t block, i
-    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        for i in range(n):
-            memcpy(
-                &packed[block, i, 0], &matrix[i, block * TEXTGRU_PACKED_ROWS], TEXTGRU_PACKED_ROWS * sizeof(floating))
 
 
 def pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None:
@@ -35,14 +23,14 @@ def pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None
     cdef int threads = threads_for(<double>matrix.shape[0] * matrix.shape[1])
     cdef Py_ssize_t block
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        _pack_block(matrix, &packed[block, 0, 0], block * TEXTGRU_PACKED_ROWS)
+        _pack_block(matrix, &packed[block, 0, 0], block * TEXTGRU_PACKED_COLUMNS)
 
 
 cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_t first) noexcept nogil:
     cdef Py_ssize_t n = matrix.shape[1]
-    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_ROWS, matrix.shape[0] - first)
+    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_COLUMNS, matrix.shape[0] - first)
     cdef Py_ssize_t start, i, j
     for start in range(0, n, 16):  # a cache line of each row at a time
-        for j in range(TEXTGRU_PACKED_ROWS):
+        for j in range(TEXTGRU_PACKED_COLUMNS):
             for i in range(start, min(start + 16, n)):
-                packed[i * TEXTGRU_PACKED_ROWS + j] = matrix[first + j, i] if j < rows else 0
+                packed[i * TEXTGRU_PACKED_COLUMNS + j] = matrix[first + j, i] if j < rows else 0

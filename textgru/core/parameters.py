@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from textgru.core.checks import check_array
+from textgru.core.products import Products
 
 ALIGNMENT = 16  # elements: views start at a cache line in float32
 
@@ -55,8 +56,28 @@ class Layer:
     parameters: Mapping[str, np.ndarray]
     gradients: Mapping[str, np.ndarray]
 
-    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> None:
+    @property
+    def precision(self) -> str:
+        """That of the products of a training pass, forward and backward: "fp32", or "bf16", which rounds their inputs to
+        bfloat16 and adds up in float32. Parameters, gradients and everything else stay float32; a pass with
+        training=False multiplies in float32."""
+        return self._training_products.precision
+
+    def use_products(self, training: Products, inference: Products) -> None:
+        """Multiply with these from now on, which may be shared with other layers.
+
+        Raises TypeError for products in bf16 of float64 parameters.
+        """
+        if self.dtype != np.float32 and training.precision != "fp32":
+            raise TypeError(f"precision: {training.precision} needs float32 parameters, these are {self.dtype}")
+        self._training_products, self._inference_products = training, inference
+
+    def _products(self, training: bool) -> Products:
+        return self._training_products if training else self._inference_products
+
+    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, precision: str = "fp32") -> None:
         self.dtype = dtype
+        self.use_products(Products(precision), Products())
         own = Parameters(shapes, dtype)
         self._bind(own.views(own.values), own.views(own.gradients))
 

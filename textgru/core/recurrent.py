@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from textgru.core.blas import multiply
 from textgru.core.checks import check_array, check_index, check_probability, check_size, float_dtype
 from textgru.core.dropout import dropout as apply_dropout
-from textgru.core.linear import affine, column_sums
 from textgru.core.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
+from textgru.core.products import Products
+from textgru.core.sums import column_sums
 from textgru.core.workspace import Workspace
 
 
@@ -33,7 +33,8 @@ class Recurrent(Layer):
 
     T steps, B rows of a batch, I = input_size, H = hidden_size, L = num_layers. `bias=False` leaves out both biases.
     `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
-    the next layer while training. `dtype` float32 or float64. Parameters start uniform in +-1/sqrt(H), drawn from
+    the next layer while training. `precision` "bf16" rounds the inputs of all products of a training pass to bfloat16
+    (Layer.precision). `dtype` float32 or float64. Parameters start uniform in +-1/sqrt(H), drawn from
     `seed`: an int, a numpy.random.Generator, or None. An object must not be used by two threads at once.
     """
 
@@ -48,6 +49,7 @@ class Recurrent(Layer):
         *,
         bias: bool = True,
         dropout: float = 0.0,
+        precision: str = "fp32",
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -64,7 +66,7 @@ class Recurrent(Layer):
             if self.bias:
                 shapes[f"bias_ih_l{layer}"] = (rows,)
                 shapes[f"bias_hh_l{layer}"] = (rows,)
-        self._allocate(shapes, float_dtype(dtype))
+        self._allocate(shapes, float_dtype(dtype), precision)
         self._rng = np.random.default_rng(seed)
         self._initialise(self._rng, self.hidden_size**-0.5)
         self._zeros = np.zeros(rows, self.dtype)
@@ -121,7 +123,7 @@ class Recurrent(Layer):
         if dh_n is not None:
             check_array("dh_n", dh_n, self.dtype, (self.num_layers, batch, self.hidden_size))
         self._pass = None
-        work, hidden = self._workspace, self.hidden_size
+        work, hidden, products = self._workspace, self.hidden_size, self._products(True)
         rows = steps * batch
         dh_0 = np.zeros((self.num_layers, batch, hidden), self.dtype)
         if dh_n is not None:
@@ -134,7 +136,7 @@ class Recurrent(Layer):
             dw_ih, dw_hh = self.gradients[f"weight_ih_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
             h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
             saved = work.get(f"saved_l{layer}", steps, batch, self.saved_blocks * hidden)
-            self._backward_layer(dy, w_hh, h, saved, dh_0[layer], scratch, dw_hh)
+            self._backward_layer(products, dy, w_hh, h, saved, dh_0[layer], scratch, dw_hh)
             saved = saved.reshape(rows, -1)
             if self.bias:
                 column_sums(saved, sums)
@@ -144,25 +146,25 @@ class Recurrent(Layer):
                 if keys:
                     below = work.get(f"dropped_l{layer - 1}", rows, hidden)
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
-                self._input_gradients(saved, below, w_ih, dw_ih, dx)
+                self._input_gradients(products, saved, below, w_ih, dw_ih, dx)
                 if keys:
                     apply_dropout(dx.reshape(-1), self.dropout, keys[layer - 1])
                 dy = dx.reshape(steps, batch, hidden)
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(saved, x, w_ih, dw_ih, dx)
+                self._input_gradients(products, saved, x, w_ih, dw_ih, dx)
                 dx = dx.reshape(steps, batch, -1) if dx is not None else None
             elif done.projected_table:
                 # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dtable = dprojected @ W_ih
                 dprojected = work.get("projected", table_rows := x.shape[0], self.weight_blocks * hidden)
                 self._table_gradients(saved, index, dprojected)
-                multiply(dprojected, x, dw_ih, transpose_a=True)
+                products.multiply(dprojected.T, x, dw_ih)
                 dx = work.get("dtable", table_rows, self.input_size) if input_gradient else None
                 if dx is not None:
-                    multiply(dprojected, w_ih, dx)
+                    products.multiply(dprojected, w_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
+                self._input_gradients(products, saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
                 dx = work.get("dtable", *x.shape) if input_gradient else None
                 if dx is not None and drows is not None:
                     dx[...] = 0
@@ -181,7 +183,7 @@ class Recurrent(Layer):
     ) -> tuple[np.ndarray, np.ndarray]:
         if h_0 is not None:
             check_array("h_0", h_0, self.dtype, (self.num_layers, batch, self.hidden_size))
-        work = self._workspace if training else self._inference_workspace
+        work, products = self._workspace if training else self._inference_workspace, self._products(training)
         hidden, blocks, rows = self.hidden_size, self.weight_blocks, steps * batch
         # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
         projected_table = index is not None and 2 * x.shape[0] <= rows
@@ -200,13 +202,14 @@ class Recurrent(Layer):
             b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
             b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
             projected = work.get("projected", source.shape[0], blocks * hidden)
-            affine(source, self.parameters[f"weight_ih_l{layer}"], b_ih, projected)
+            products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
             h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
             h[0] = 0 if h_0 is None else h_0[layer]
             saved = work.get(
                 f"saved_l{layer}" if training else "saved", steps if training else 1, batch, self.saved_blocks * hidden
             )
             self._forward_layer(
+                products,
                 projected,
                 index if projected_table and layer == 0 else None,
                 self.parameters[f"weight_hh_l{layer}"],
@@ -233,6 +236,7 @@ class Recurrent(Layer):
 
     def _forward_layer(
         self,
+        products: Products,
         projected: np.ndarray,
         index: np.ndarray | None,
         w_hh: np.ndarray,
@@ -245,6 +249,7 @@ class Recurrent(Layer):
 
     def _backward_layer(
         self,
+        products: Products,
         dy: np.ndarray,
         w_hh: np.ndarray,
         h: np.ndarray,
@@ -257,7 +262,13 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _input_gradients(
-        self, saved: np.ndarray, x: np.ndarray, w_ih: np.ndarray, dw_ih: np.ndarray, dx: np.ndarray | None
+        self,
+        products: Products,
+        saved: np.ndarray,
+        x: np.ndarray,
+        w_ih: np.ndarray,
+        dw_ih: np.ndarray,
+        dx: np.ndarray | None,
     ) -> None:
         raise NotImplementedError
 

@@ -11,9 +11,10 @@ cdef extern from "kernels.h" nogil:
         double (*sum_squares)(size_t n, const float* x) noexcept nogil
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, float* x) noexcept nogil
         void (*gru_forward)(
-            size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates,
+            size_t units, size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates,
             float* h) noexcept nogil
-        void (*gru_backward)(size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
+        void (*gru_backward)(
+            size_t units, size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*gru_before_reset)(
             size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates) noexcept nogil
         void (*gru_before_output)(
@@ -38,9 +39,10 @@ cdef extern from "kernels.h" nogil:
         double (*sum_squares)(size_t n, const double* x) noexcept nogil
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, double* x) noexcept nogil
         void (*gru_forward)(
-            size_t H, const double* x, const double* g, const double* b, const double* h_prev, double* gates,
+            size_t units, size_t H, const double* x, const double* g, const double* b, const double* h_prev, double* gates,
             double* h) noexcept nogil
-        void (*gru_backward)(size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
+        void (*gru_backward)(
+            size_t units, size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*gru_before_reset)(
             size_t H, const double* x, const double* g, const double* b, const double* h_prev,
             double* gates) noexcept nogil
@@ -58,12 +60,24 @@ cdef extern from "kernels.h" nogil:
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const double* g, double* m, double* v, double* w) noexcept nogil
 
+    ctypedef struct textgru_products:
+        size_t unit_k
+        void (*pack)(size_t k, size_t n, const float* b, size_t b_row, size_t b_column, void* packed) noexcept nogil
+        void (*convert)(size_t rows, size_t k, const float* x, size_t x_row, void* y, size_t y_row) noexcept nogil
+        void (*multiply)(
+            size_t m, size_t n, size_t k, const void* a, size_t a_row, const void* packed, const float* start,
+            size_t start_row, float* c, size_t c_row) noexcept nogil
+        void (*gemm)(
+            size_t m, size_t n, size_t k, const float* a, size_t a_row, size_t a_column, const void* packed,
+            const float* start, size_t start_row, float* c, size_t c_row) noexcept nogil
+
     ctypedef struct textgru_kernels:
         const char* name
+        int bf16_is_fast
+        int wide
         textgru_kernels_f32 f32
         textgru_kernels_f64 f64
-        void (*gemm_packed)(
-            size_t rows, size_t blocks, size_t k, const float* a, size_t lda, const float* packed, float* c,
-            size_t ldc, int accumulate) noexcept nogil
+        textgru_products products_f32
+        textgru_products products_bf16
 
 cdef const textgru_kernels* kernels

@@ -22,6 +22,11 @@ def instruction_set() -> str:
     return kernels.name.decode("ascii")
 
 
+def bf16_is_fast() -> bool:
+    """Whether the instruction set in use multiplies bfloat16 itself; else it is emulated, slower than float32."""
+    return bool(kernels.bf16_is_fast)
+
+
 def set_instruction_set(name: str) -> None:
     """Use the kernels built for this instruction set, in the whole process. Not while the core is computing.
 

@@ -8,13 +8,13 @@ from cython.parallel cimport prange
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from textgru.core.packing cimport TEXTGRU_PACKED_ROWS, whole_blocks
+from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, whole_blocks
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport thread_count
 
 from textgru.core.checks import check_array
-from textgru.core.linear import affine
 from textgru.core.packing import pack
+from textgru.core.products import Products
 
 # A product of one row is shared among threads from so many bytes of weights on: below, a CPU's own cache feeds it.
 cdef double SMALLEST_SHARED_BYTES = 768e3
@@ -34,7 +34,7 @@ cdef void _product(
     const void* packed, const void* b, const floating* x, floating* y, Py_ssize_t rows, Py_ssize_t n,
 ) noexcept nogil:
     """y = b + W x; y and b have room for whole blocks."""
-    cdef Py_ssize_t blocks = whole_blocks(rows) // TEXTGRU_PACKED_ROWS
+    cdef Py_ssize_t blocks = whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS
     cdef int shards = 1
     cdef int shard
     if <double>rows * n * sizeof(floating) >= SMALLEST_SHARED_BYTES:
@@ -52,7 +52,7 @@ cdef void _product_blocks(
     Py_ssize_t first, Py_ssize_t last, const floating* packed, const floating* b, const floating* x, floating* y,
     Py_ssize_t n,
 ) noexcept nogil:
-    cdef Py_ssize_t offset = first * TEXTGRU_PACKED_ROWS
+    cdef Py_ssize_t offset = first * TEXTGRU_PACKED_COLUMNS
     if floating is float:
         kernels.f32.matvec_packed(last - first, n, packed + offset * n, b + offset, x, y + offset)
     else:
@@ -105,7 +105,8 @@ cdef class TokenStep:
         table = embedding.copy()
         if self.vocab <= LARGEST_TABLE:
             table = np.empty((self.vocab, 3 * H), dtype)
-            affine(embedding, gru.parameters["weight_ih_l0"], biases.get("bias_ih_l0", none), table)
+            weight = gru.parameters["weight_ih_l0"]
+            Products().multiply(embedding, weight.T, table, bias=biases.get("bias_ih_l0", none))
         self.table = <void*>self._keep(table)
         addresses = np.zeros((self.layers, 5), np.uintp)
         for layer in range(self.layers):
@@ -178,9 +179,9 @@ cdef void _step(TokenStep self, Py_ssize_t token, floating* buffers) noexcept no
         if self.reset_after:
             _product(weights.w_hh, self.zeros, h, g, 3 * H, H)
             if floating is float:
-                kernels.f32.gru_forward(H, x, g, b_hh, h, gates, h_next)
+                kernels.f32.gru_forward(H, H, x, g, b_hh, h, gates, h_next)
             else:
-                kernels.f64.gru_forward(H, x, g, b_hh, h, gates, h_next)
+                kernels.f64.gru_forward(H, H, x, g, b_hh, h, gates, h_next)
         else:
             _product(weights.w_hh, self.zeros, h, g, 2 * H, H)
             if floating is float:

@@ -1,9 +1,16 @@
 /* Compiled once for each instruction set, with TEXTGRU_ISA naming it: see setup.py. Everything but the table is
  * static, so that the linker can't put one instruction set's code in another's place. */
 #include "kernels.h"
+#include "bf16.h"
 #include "vector_math.h"
+#include "vectors.h"
 
 #include <math.h>
+#include <string.h>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #ifdef _MSC_VER
 #define RESTRICT __restrict
@@ -56,8 +63,53 @@ static inline double logistic(double x)
 #define TANH tanh
 #define SQRT sqrt
 #include "rows.h"
+#undef NAME
 
-#include "packed_gemm.h"
+/* sum + both products of the pairs. The emulation multiplies exactly, as the instruction does. */
+static inline __attribute__((always_inline)) vector add_bf16_products(vector sum, uint32_t x, bit_vector w)
+{
+#ifdef __AVX512BF16__
+    return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32((int)x));
+#else
+    sum += float_of_bits(x << 16) * (vector)(w << 16);
+    return sum + float_of_bits(x & 0xffff0000u) * (vector)(w & 0xffff0000u);
+#endif
+}
+
+#ifdef __AVX512BF16__
+#define BF16_IS_FAST 1
+#else
+#define BF16_IS_FAST 0
+#endif
+
+/* A tile has at most 6 rows. A product takes so many rows of the left side and units of k at a time: they stay in the
+ * first and second cache. */
+#define TILE_ROWS 6
+#define GEMM_ROWS 96
+#define GEMM_UNITS 256
+#define SMALLER(a, b) ((a) < (b) ? (a) : (b))
+
+#define NAME(name) name##_products_f32
+#define UNIT float
+#define UNIT_K 1
+#define WEIGHT vector
+#define UNIT_OF(first, second) (first)
+#define MULTIPLY_ADD(sum, x, w) ((sum) + (x) * (w))
+#include "gemm.h"
+#undef NAME
+#undef UNIT
+#undef UNIT_K
+#undef WEIGHT
+#undef UNIT_OF
+#undef MULTIPLY_ADD
+
+#define NAME(name) name##_products_bf16
+#define UNIT uint32_t
+#define UNIT_K 2
+#define WEIGHT bit_vector
+#define UNIT_OF(first, second) bf16_pair(first, second)
+#define MULTIPLY_ADD(sum, x, w) add_bf16_products(sum, x, w)
+#include "gemm.h"
 
 #define TABLE(suffix)                                                                                                \
     {                                                                                                                \
@@ -67,11 +119,18 @@ static inline double logistic(double x)
             matvec_packed_##suffix, boltzmann_##suffix, cross_entropy_##suffix, adamw_##suffix                       \
     }
 
+#define PRODUCTS(type, unit_k)                                                                                       \
+    {                                                                                                                \
+        unit_k, pack_products_##type, convert_products_##type, multiply_packed_products_##type,                      \
+            gemm_products_##type                                                                                     \
+    }
+
 #define CONCATENATE_(a, b) a##b
 #define CONCATENATE(a, b) CONCATENATE_(a, b)
 #define STRING_(a) #a
 #define STRING(a) STRING_(a)
 
 extern const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA);
-const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = { STRING(TEXTGRU_ISA), TABLE(f32), TABLE(f64),
-                                                                           GEMM_PACKED };
+const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = {
+    STRING(TEXTGRU_ISA), BF16_IS_FAST, VECTOR_FLOATS >= 8, TABLE(f32), TABLE(f64), PRODUCTS(f32, 1), PRODUCTS(bf16, 2)
+};

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows of a packed matrix that stand side by side: what matvec_packed adds up at a time. */
-#define TEXTGRU_PACKED_ROWS 64
+/* Columns of a packed matrix that stand side by side. */
+#define TEXTGRU_PACKED_COLUMNS 64
 
 #define TEXTGRU_KERNEL_TABLE(REAL, NAME)                                                                             \
     typedef struct {                                                                                                 \
@@ -27,12 +27,14 @@
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL *x);                                  \
                                                                                                                      \
         /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih, IN g (3H) = W_hh h_prev, both (r, z, n);         \
-         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H) */                      \
-        void (*gru_forward)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, REAL *gates,  \
+         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only the first `units` of the H:       \
+         * pointers may stand at a later unit. */                                                                    \
+        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, REAL *gates,  \
                             REAL *h);                                                                                \
         /* IN dy (H) or NULL; IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                      \
-         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations) */     \
-        void (*gru_backward)(size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);                   \
+         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations).       \
+         * `units` as in gru_forward. */                                                                             \
+        void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);                   \
                                                                                                                      \
         /* GRU, reset before the product (Cho et al. 2014), in two halves around the product W_hn (r * h_prev).      \
          * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] = r, z, r * h_prev */                   \
@@ -61,14 +63,31 @@
 TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);
 TEXTGRU_KERNEL_TABLE(double, textgru_kernels_f64);
 
+/* Products with a packed right side, float32 sums. The inputs are taken as they are, or rounded to bfloat16: then two
+ * neighbours along k make one unit of 32 bits. A packed matrix (k, n) is (ceil(n / 64), units, 64) units, columns beyond
+ * n zero; element (i, j) of a matrix that is to be packed or multiplied is at i * row + j * column, one of which is 1. */
+typedef struct {
+    size_t unit_k; /* elements of k in a unit of 32 bits */
+    void (*pack)(size_t k, size_t n, const float *b, size_t b_row, size_t b_column, void *packed);
+    /* rows (rows, k) as rows of units, x_row floats and y_row units apart */
+    void (*convert)(size_t rows, size_t k, const float *x, size_t x_row, void *y, size_t y_row);
+    /* C (m, n) = start + A (m, k) B (k, n): A in rows of units, B packed; start NULL for zeros, start_row 0 for the same
+     * row everywhere, or C itself */
+    void (*multiply)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed, const float *start,
+                     size_t start_row, float *c, size_t c_row);
+    /* the same for A in floats, of any size */
+    void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
+                 const float *start, size_t start_row, float *c, size_t c_row);
+} textgru_products;
+
 typedef struct {
     const char *name;
+    int bf16_is_fast; /* whether the instruction set multiplies bfloat16 itself; else it is emulated */
+    int wide;         /* whether its vectors are wide enough for products_f32 to be faster than a BLAS */
     textgru_kernels_f32 f32;
     textgru_kernels_f64 f64;
-    /* C (rows, blocks * 64) = A (rows, k) times packed (blocks, k, 64), or += with accumulate; lda, ldc: elements from a
-     * row to the next. NULL where the instruction set has none. */
-    void (*gemm_packed)(size_t rows, size_t blocks, size_t k, const float *a, size_t lda, const float *packed, float *c,
-                        size_t ldc, int accumulate);
+    textgru_products products_f32;
+    textgru_products products_bf16;
 } textgru_kernels;
 
 #endif

@@ -50,11 +50,11 @@ static void NAME(dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL
     }
 }
 
-static void NAME(gru_forward)(size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
+static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
                               const REAL *RESTRICT h_prev, REAL *RESTRICT gates, REAL *RESTRICT h)
 {
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL r = SIGMOID(x[i] + g[i] + b[i]);
         REAL z = SIGMOID(x[H + i] + g[H + i] + b[H + i]);
         REAL product = g[2 * H + i] + b[2 * H + i];
@@ -67,13 +67,13 @@ static void NAME(gru_forward)(size_t H, const REAL *RESTRICT x, const REAL *REST
     }
 }
 
-static void NAME(gru_backward)(size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
+static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
                                REAL *RESTRICT dh)
 {
     if (dy)
-        NAME(add)(H, dy, dh);
+        NAME(add)(units, dy, dh);
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL n = gates[i], r = gates[H + i], z = gates[2 * H + i], product = gates[3 * H + i];
         REAL d = dh[i];
         REAL dn = d * (1 - z) * (1 - n * n);
@@ -139,18 +139,18 @@ static void NAME(matvec_packed)(size_t blocks, size_t n, const REAL *RESTRICT pa
                                 const REAL *RESTRICT x, REAL *RESTRICT y)
 {
     for (size_t block = 0; block < blocks; block++) {
-        const REAL *RESTRICT w = packed + block * n * TEXTGRU_PACKED_ROWS;
-        REAL sum[TEXTGRU_PACKED_ROWS];
-        for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
-            sum[j] = b[block * TEXTGRU_PACKED_ROWS + j];
+        const REAL *RESTRICT w = packed + block * n * TEXTGRU_PACKED_COLUMNS;
+        REAL sum[TEXTGRU_PACKED_COLUMNS];
+        for (size_t j = 0; j < TEXTGRU_PACKED_COLUMNS; j++)
+            sum[j] = b[block * TEXTGRU_PACKED_COLUMNS + j];
         for (size_t i = 0; i < n; i++) {
             const REAL value = x[i];
             SIMD
-            for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
-                sum[j] += value * w[i * TEXTGRU_PACKED_ROWS + j];
+            for (size_t j = 0; j < TEXTGRU_PACKED_COLUMNS; j++)
+                sum[j] += value * w[i * TEXTGRU_PACKED_COLUMNS + j];
         }
-        for (size_t j = 0; j < TEXTGRU_PACKED_ROWS; j++)
-            y[block * TEXTGRU_PACKED_ROWS + j] = sum[j];
+        for (size_t j = 0; j < TEXTGRU_PACKED_COLUMNS; j++)
+            y[block * TEXTGRU_PACKED_COLUMNS + j] = sum[j];
     }
 }
 

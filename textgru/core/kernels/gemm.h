@@ -1,0 +1,231 @@
+/* Matrix products of float32 whose inputs are taken as they are (f32) or rounded to bfloat16 (bf16) and whose sums are
+ * float32; included by kernels.c for each.
+ *
+ * The right side is packed before: blocks of 64 columns, and in a block unit after unit along k, so that a tile of up to
+ * 6 rows reads it in one stream and sums in registers (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
+ * multiplication"). A unit is what one instruction takes of k: one float, or a pair of bfloat16. The sum of an element is
+ * made in the order of k, whatever the shape of the tile that it falls into.
+ *
+ * UNIT: the type of a unit; UNIT_K: elements of k in it; WEIGHT: a vector of units; UNIT_OF(first, second): a unit
+ * from floats; MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
+ */
+
+#define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
+
+/* One tile; rows and vectors are constants where it is called, so that the sums are registers. */
+static inline __attribute__((always_inline)) void
+NAME(tile)(const int rows, const int vectors, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
+           const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+{
+    vector sum[TILE_ROWS][TILE_VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = start ? *(const vector *)(start + r * start_row + v * VECTOR_FLOATS) : (vector){ 0 };
+    for (size_t u = 0; u < units; u++) {
+        WEIGHT w[TILE_VECTORS];
+        for (int v = 0; v < vectors; v++)
+            w[v] = *(const WEIGHT *)(packed + u * TEXTGRU_PACKED_COLUMNS + v * VECTOR_FLOATS);
+        for (int r = 0; r < rows; r++) {
+            const UNIT x = a[r * a_row + u * a_unit];
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] = MULTIPLY_ADD(sum[r][v], x, w[v]);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            *(vector *)(c + r * ldc + v * VECTOR_FLOATS) = sum[r][v];
+}
+
+#define CASE(r, v)                                                                                                   \
+    case r * 8 + v: NAME(tile)(r, v, units, a, a_row, a_unit, packed, start, start_row, c, ldc); break;
+#define CASES(v) CASE(1, v) CASE(2, v) CASE(3, v) CASE(4, v) CASE(5, v) CASE(6, v)
+
+static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
+                                const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+{
+    switch (rows * 8 + vectors) {
+        CASES(1)
+        CASES(2)
+#if TILE_VECTORS == 4
+        CASES(3)
+        CASES(4)
+#endif
+    }
+}
+
+#undef CASE
+#undef CASES
+
+/* As whole_vectors, for a number of columns that fills no whole vectors: by way of a tile beside. */
+static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
+                                  const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+{
+    float beside[TILE_ROWS][TILE_VECTORS * VECTOR_FLOATS];
+    memset(beside, 0, sizeof(beside));
+    for (size_t r = 0; r < rows && start; r++)
+        memcpy(beside[r], start + r * start_row, columns * sizeof(float));
+    NAME(whole_vectors)(rows, (columns + VECTOR_FLOATS - 1) / VECTOR_FLOATS, units, a, a_row, a_unit, packed, beside[0],
+                        TILE_VECTORS * VECTOR_FLOATS, beside[0], TILE_VECTORS * VECTOR_FLOATS);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(c + r * ldc, beside[r], columns * sizeof(float));
+}
+
+/* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. */
+static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit, size_t a_group,
+                           const UNIT *packed, size_t packed_block, const float *start, size_t start_row, float *c,
+                           size_t ldc)
+{
+    const size_t groups = (m + TILE_ROWS - 1) / TILE_ROWS;
+    for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
+        const size_t left = n - column;
+        const size_t columns = left < TILE_VECTORS * VECTOR_FLOATS ? left : TILE_VECTORS * VECTOR_FLOATS;
+        const UNIT *w = packed + column / TEXTGRU_PACKED_COLUMNS * packed_block + column % TEXTGRU_PACKED_COLUMNS;
+        for (size_t group = 0; group < groups; group++) {
+            const size_t first = a_group ? group * TILE_ROWS : m * group / groups;
+            const size_t end = a_group ? first + TILE_ROWS : m * (group + 1) / groups;
+            const size_t rows = (end < m ? end : m) - first;
+            const UNIT *from = a_group ? a + group * a_group : a + first * a_row;
+            const float *begin = start ? start + first * start_row + column : NULL;
+            float *to = c + first * ldc + column;
+            if (columns % VECTOR_FLOATS == 0)
+                NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row, to, ldc);
+            else
+                NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc);
+        }
+    }
+}
+
+static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
+                                  const float *start, size_t start_row, float *c, size_t ldc)
+{
+    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c, ldc);
+}
+
+/* A row of floats, or two rows that are paired, as units. */
+static inline void NAME(units_of_row)(size_t k, const float *RESTRICT x, UNIT *RESTRICT y)
+{
+    const size_t whole = k / UNIT_K;
+    SIMD
+    for (size_t u = 0; u < whole; u++)
+        y[u] = UNIT_OF(x[u * UNIT_K], x[u * UNIT_K + UNIT_K - 1]);
+    if (whole * UNIT_K < k)
+        y[whole] = UNIT_OF(x[k - 1], 0);
+}
+
+static inline void NAME(units_of_rows)(size_t n, const float *RESTRICT x, const float *RESTRICT second, UNIT *RESTRICT y)
+{
+    if (second) {
+        SIMD
+        for (size_t i = 0; i < n; i++)
+            y[i] = UNIT_OF(x[i], second[i]);
+    } else {
+        SIMD
+        for (size_t i = 0; i < n; i++)
+            y[i] = UNIT_OF(x[i], 0);
+    }
+}
+
+static void NAME(convert)(size_t rows, size_t k, const float *x, size_t x_row, void *y, size_t y_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        NAME(units_of_row)(k, x + r * x_row, (UNIT *)y + r * y_row);
+}
+
+/* Unit u of `width` columns side by side, from B where a column's elements stand together (row 1) or a row's do. */
+static void NAME(pack)(size_t k, size_t n, const float *b, size_t b_row, size_t b_column, void *packed)
+{
+    const size_t units = UNITS(k);
+    for (size_t column = 0; column < n; column += TEXTGRU_PACKED_COLUMNS) {
+        const size_t left = n - column, width = left < TEXTGRU_PACKED_COLUMNS ? left : TEXTGRU_PACKED_COLUMNS;
+        UNIT *out = (UNIT *)packed + column * units;
+        if (width < TEXTGRU_PACKED_COLUMNS)
+            memset(out, 0, units * TEXTGRU_PACKED_COLUMNS * sizeof(UNIT));
+        if (b_column == 1) {
+            for (size_t u = 0; u < units; u++) {
+                const float *row = b + u * UNIT_K * b_row + column;
+                const int paired = UNIT_K == 2 && u * UNIT_K + 1 < k;
+                NAME(units_of_rows)(width, row, paired ? row + b_row : NULL, out + u * TEXTGRU_PACKED_COLUMNS);
+            }
+            continue;
+        }
+        for (size_t first = 0; first < units; first += 16) { /* a cache line or two of each column at a time */
+            const size_t count = units - first < 16 ? units - first : 16;
+            for (size_t j = 0; j < width; j++) {
+                const float *from = b + (column + j) * b_column + first * UNIT_K;
+                UNIT line[16];
+                NAME(units_of_row)(k - first * UNIT_K < 16 * UNIT_K ? k - first * UNIT_K : 16 * UNIT_K, from, line);
+                for (size_t u = 0; u < count; u++)
+                    out[(first + u) * TEXTGRU_PACKED_COLUMNS + j] = line[u];
+            }
+        }
+    }
+}
+
+/* The left side of m <= GEMM_ROWS rows, k elements, where a column's elements stand together: groups of 6 rows. */
+static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column, UNIT *packed)
+{
+    const size_t units = UNITS(k), groups = (m + TILE_ROWS - 1) / TILE_ROWS;
+    for (size_t u = 0; u < units; u++) {
+        const float *column = a + u * UNIT_K * a_column;
+        const int paired = UNIT_K == 2 && u * UNIT_K + 1 < k;
+#if UNIT_K == 1
+        const float *line = column;
+#else
+        UNIT line[GEMM_ROWS];
+        NAME(units_of_rows)(m, column, paired ? column + a_column : NULL, line);
+#endif
+        for (size_t group = 0; group < groups; group++) {
+            const size_t first = group * TILE_ROWS, left = m - first;
+            UNIT *to = packed + (group * units + u) * TILE_ROWS;
+            if (left >= TILE_ROWS)
+                memcpy(to, line + first, TILE_ROWS * sizeof(UNIT));
+            else
+                memcpy(to, line + first, left * sizeof(UNIT));
+        }
+        (void)paired;
+    }
+}
+
+/* Rows first .. first + rows - 1 of the product, units u .. u + count - 1 of each sum. */
+static void NAME(gemm_block)(size_t first, size_t rows, size_t u, size_t count, size_t n, size_t k, const float *a,
+                             size_t a_row, size_t a_column, const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc,
+                 UNIT *block)
+{
+    const size_t packed_block = UNITS(k) * TEXTGRU_PACKED_COLUMNS;
+    const size_t elements = k - u * UNIT_K < count * UNIT_K ? k - u * UNIT_K : count * UNIT_K;
+    const float *from = a + first * a_row + u * UNIT_K * a_column;
+    const UNIT *w = packed + u * TEXTGRU_PACKED_COLUMNS;
+    float *to = c + first * ldc;
+    const float *begin = u ? to : start ? start + first * start_row : NULL;
+    const size_t begin_row = u ? ldc : start_row;
+    if (a_column != 1) {
+        NAME(pack_left)(rows, elements, from, a_column, block);
+        NAME(multiply)(rows, n, count, block, 1, TILE_ROWS, count * TILE_ROWS, w, packed_block, begin, begin_row, to, ldc);
+    } else if (UNIT_K == 1) {
+        NAME(multiply)(rows, n, count, (const UNIT *)from, a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc);
+    } else {
+        NAME(convert)(rows, elements, from, a_row, block, GEMM_UNITS);
+        NAME(multiply)(rows, n, count, block, GEMM_UNITS, 1, 0, w, packed_block, begin, begin_row, to, ldc);
+    }
+}
+
+static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
+                       const float *start, size_t start_row, float *c, size_t ldc)
+{
+    UNIT block[GEMM_ROWS * GEMM_UNITS];
+    const size_t units = UNITS(k);
+    /* Of C and the packed side, what is smaller is gone through again and again. */
+    if (m < units) {
+        for (size_t u = 0; u < units; u += GEMM_UNITS)
+            for (size_t first = 0; first < m; first += GEMM_ROWS)
+                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a, a_row,
+                                 a_column, packed, start, start_row, c, ldc, block);
+    } else {
+        for (size_t first = 0; first < m; first += GEMM_ROWS)
+            for (size_t u = 0; u < units; u += GEMM_UNITS)
+                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a, a_row,
+                                 a_column, packed, start, start_row, c, ldc, block);
+    }
+}
+
+#undef UNITS

@@ -1,0 +1,245 @@
+"""Matrix products: our own with packed inputs, or the BLAS's; in float32, in float32 with inputs rounded to bfloat16, or in
+float64."""
+
+import os
+import warnings
+
+import numpy as np
+
+from cython.parallel cimport prange
+
+from textgru.core.blas cimport gemm_shared
+from textgru.core.simd cimport kernels, textgru_products
+from textgru.core.threads cimport threads_for
+
+from textgru.core.workspace import Workspace
+
+PRECISIONS = ("fp32", "bf16")
+PRODUCT_KERNELS = ("auto", "packed", "blas")
+
+# A product of fewer rows doesn't repay packing the right side for it.
+cdef Py_ssize_t FEWEST_PACKED_ROWS = 8
+
+# The rows of the left side are shared among threads from so many a thread on; below, the columns of the right side.
+cdef Py_ssize_t SHARED_ROWS = 48
+
+cdef enum:
+    AUTO = 0
+    PACKED = 1
+    BLAS = 2
+
+cdef int chosen = AUTO
+
+
+def set_product_kernels(name: str) -> None:
+    """What multiplies float32 matrices from now on, in the whole process: "packed" (our own kernels), "blas", or "auto",
+    our own where the instruction set in use has wide vectors. Not while the core is computing.
+
+    The environment variable TEXTGRU_PRODUCTS says what it is at import. bfloat16 products are always our own, float64
+    products always the BLAS's. Raises ValueError for another name.
+    """
+    global chosen
+    if name not in PRODUCT_KERNELS:
+        raise ValueError(f"product kernels: expected one of {', '.join(PRODUCT_KERNELS)}, got {name!r}")
+    chosen = PRODUCT_KERNELS.index(name)
+
+
+def product_kernels() -> str:
+    """What multiplies float32 matrices: "packed" or "blas"."""
+    return "packed" if own_products(False) != NULL else "blas"
+
+
+def check_precision(precision) -> str:
+    """The precision; raises ValueError unless it is "fp32" or "bf16"."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return precision
+
+
+cdef const textgru_products* own_products(bint bf16) noexcept nogil:
+    if bf16:
+        return &kernels.products_bf16
+    if chosen == PACKED or (chosen == AUTO and kernels.wide):
+        return &kernels.products_f32
+    return NULL
+
+
+cdef class Products:
+    """Products of matrices at one precision, with the room that packed matrices need.
+
+    `precision` "fp32" takes float32 (or float64) inputs as they are; "bf16" rounds float32 inputs to bfloat16, to
+    nearest, ties to even, and adds the products up in float32. An object must not be used by two threads at once.
+    """
+
+    cdef readonly str precision
+    cdef readonly object room
+
+    def __init__(self, precision="fp32"):
+        self.precision = check_precision(precision)
+        self.room = Workspace(np.dtype(np.float32))
+
+    def multiply(self, a, b, c, *, bias=None, bint accumulate=False) -> None:
+        """c = a b, + bias where given, + c with `accumulate`; a (m, k), b (k, n), c (m, n), bias (n,) of one dtype.
+
+        a and b may be transposed or parts of a larger array; c's rows must be contiguous, and no part of a or b.
+        Raises ValueError where the shapes don't fit, TypeError for bf16 with float64.
+        """
+        if c.dtype == np.float32:
+            self._single(a, b, c, bias, accumulate)
+        elif self.precision == "fp32":
+            _multiply_blas[double](a, b, c, bias, accumulate)
+        else:
+            raise TypeError(f"bf16 products are of float32 arrays, got {c.dtype}")
+
+    cdef _single(self, const float[:, :] a, const float[:, :] b, float[:, :] c, bias, bint accumulate):
+        cdef const textgru_products* products = own_products(self.precision == "bf16")
+        cdef Py_ssize_t m = a.shape[0]
+        cdef Py_ssize_t k = a.shape[1]
+        cdef Py_ssize_t n = b.shape[1]
+        cdef const float[::1] bias_view
+        cdef const float* start = NULL
+        cdef Py_ssize_t start_row = 0
+        cdef float[::1] packed
+        if products == NULL or (m < FEWEST_PACKED_ROWS and self.precision == "fp32"):
+            _multiply_blas[float](a, b, c, bias, accumulate)
+            return
+        _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
+        if m == 0 or n == 0:
+            return
+        if bias is not None:
+            bias_view = bias
+            if bias_view.shape[0] != n:
+                raise ValueError(f"bias: expected {n} elements, got {bias_view.shape[0]}")
+            if accumulate:
+                _add_rows(bias_view, c)
+            start = &bias_view[0]
+        if accumulate:
+            start, start_row = &c[0, 0], _row_stride(c)
+        packed = self.room.get("packed", whole_blocks(n) * max(units_of(products, k), 1))
+        _multiply_packed(
+            products, m, n, k, &a[0, 0] if k else NULL, _stride(a, 0), _stride(a, 1), &b[0, 0] if k else NULL,
+            _stride(b, 0), _stride(b, 1), start, start_row, &c[0, 0], _row_stride(c), &packed[0])
+
+
+cdef void pack_shared(
+    const textgru_products* products, Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row, Py_ssize_t b_column,
+    float* packed,
+) noexcept nogil:
+    cdef Py_ssize_t units = units_of(products, k)
+    cdef Py_ssize_t blocks = whole_blocks(n) // TEXTGRU_PACKED_COLUMNS
+    cdef int threads = threads_for(4.0 * k * n)
+    cdef Py_ssize_t block, first
+    for block in prange(blocks, num_threads=threads, schedule="static"):
+        first = block * TEXTGRU_PACKED_COLUMNS
+        products.pack(
+            k, min(n - first, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS), b + first * b_column, b_row, b_column,
+            packed + first * units)
+
+
+cdef void _multiply_packed(
+    const textgru_products* products, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const float* a, Py_ssize_t a_row, Py_ssize_t a_column, const float* b, Py_ssize_t b_row, Py_ssize_t b_column,
+    const float* start, Py_ssize_t start_row, float* c, Py_ssize_t c_row, float* packed,
+) noexcept nogil:
+    cdef Py_ssize_t units = units_of(products, k)
+    cdef Py_ssize_t blocks = whole_blocks(n) // TEXTGRU_PACKED_COLUMNS
+    cdef int threads = threads_for(<double>m * n * k)
+    cdef bint by_rows = m >= SHARED_ROWS * threads
+    cdef Py_ssize_t first, last
+    cdef int shard
+    if threads == 1:
+        products.pack(k, n, b, b_row, b_column, packed)
+        products.gemm(m, n, k, a, a_row, a_column, packed, start, start_row, c, c_row)
+        return
+    for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        first = blocks * shard // threads * TEXTGRU_PACKED_COLUMNS
+        last = min(blocks * (shard + 1) // threads * TEXTGRU_PACKED_COLUMNS, n)
+        if first < last:
+            products.pack(k, last - first, b + first * b_column, b_row, b_column, packed + first * units)
+            if not by_rows:
+                products.gemm(
+                    m, last - first, k, a, a_row, a_column, packed + first * units,
+                    start + first if start != NULL else NULL, start_row, c + first, c_row)
+    if by_rows:
+        for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            first = m * shard // threads
+            last = m * (shard + 1) // threads
+            products.gemm(
+                last - first, n, k, a + first * a_row, a_row, a_column, packed,
+                start + first * start_row if start != NULL else NULL, start_row, c + first * c_row, c_row)
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, bint accumulate):
+    cdef Py_ssize_t m = a.shape[0]
+    cdef Py_ssize_t k = a.shape[1]
+    cdef Py_ssize_t n = b.shape[1]
+    cdef const real[::1] bias_view
+    cdef Py_ssize_t a_row, a_column, b_row, b_column, c_row
+    _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
+    if m == 0 or n == 0:
+        return
+    if bias is not None:
+        bias_view = bias
+        if bias_view.shape[0] != n:
+            raise ValueError(f"bias: expected {n} elements, got {bias_view.shape[0]}")
+        if not accumulate:
+            c[:, :] = 0
+        _add_rows(bias_view, c)
+    elif k == 0 and not accumulate:
+        c[:, :] = 0
+    if k == 0:
+        return
+    a_row, a_column, b_row, b_column, c_row = _stride(a, 0), _stride(a, 1), _stride(b, 0), _stride(b, 1), _row_stride(c)
+    with nogil:
+        gemm_shared(
+            a_column != 1, b_column != 1, m, n, k, <real>1, &a[0, 0], a_row if a_column == 1 else a_column,
+            &b[0, 0], b_row if b_column == 1 else b_column,
+            <real>(1 if accumulate or bias is not None else 0), &c[0, 0], c_row)
+
+
+cdef _add_rows(const real[::1] row, real[:, :] c):
+    cdef Py_ssize_t i, j
+    for i in range(c.shape[0]):
+        for j in range(c.shape[1]):
+            c[i, j] += row[j]
+
+
+cdef _check_shapes(Py_ssize_t m, Py_ssize_t k, Py_ssize_t n, Py_ssize_t b_rows, Py_ssize_t c_rows, Py_ssize_t c_columns):
+    if b_rows != k or c_rows != m or c_columns != n:
+        raise ValueError(f"shapes don't fit: a is ({m}, {k}), b is ({b_rows}, {n}), c is ({c_rows}, {c_columns})")
+
+
+cdef Py_ssize_t _stride(const real[:, :] x, int axis) except -1:
+    """In elements, one of the two being 1; the stride of a dimension of one element says nothing, and is put right."""
+    cdef Py_ssize_t row = x.strides[0] // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t column = x.strides[1] // <Py_ssize_t>sizeof(real)
+    if x.shape[1] <= 1:
+        row, column = (row if x.shape[0] > 1 else 1), 1
+    elif x.shape[0] <= 1:
+        row = x.shape[1] if column == 1 else 1
+    if row < 1 or column < 1 or (row != 1 and column != 1):
+        raise ValueError("expected a matrix whose rows or columns are contiguous")
+    return column if axis else row
+
+
+cdef Py_ssize_t _row_stride(real[:, :] c) except -1:
+    if c.shape[1] > 1 and c.strides[1] != <Py_ssize_t>sizeof(real):
+        raise ValueError("c: expected contiguous rows")
+    return c.strides[0] // <Py_ssize_t>sizeof(real) if c.shape[0] > 1 else max(c.shape[1], 1)
+
+
+def _choose_at_import():
+    wanted = os.environ.get("TEXTGRU_PRODUCTS", "")
+    if wanted:
+        try:
+            set_product_kernels(wanted)
+        except ValueError as error:
+            warnings.warn(f"TEXTGRU_PRODUCTS: {error}; using auto", RuntimeWarning)
+
+
+_choose_at_import()
