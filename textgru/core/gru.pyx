@@ -17,6 +17,7 @@ from textgru.core.threads cimport threads_for
 
 from textgru.core.products import Products
 from textgru.core.recurrent import Recurrent
+from textgru.core.sums import column_sums
 
 cdef extern from "team.h" nogil:
     int team_size()
@@ -479,12 +480,17 @@ class GRU(Recurrent):
             rolled[:H], rolled[H:] = w_ih[2 * H :], w_ih[: 2 * H]
             products.multiply(saved[:, : 3 * H], rolled, dx)
 
-    def _table_gradients(self, saved, index, dprojected):
-        _scatter_gradients(saved, index, dprojected)
+    def _table_gradients(self, saved, index, dtable):
+        _scatter_gradients(saved, index, dtable)
 
-    def _bias_gradients(self, sums, db_ih, db_hh):
+    def _bias_gradients(self, saved, dtable, db_ih, db_hh):
         H = self.hidden_size
-        db_ih[: 2 * H] = sums[H : 3 * H]
-        db_ih[2 * H :] = sums[:H]
-        db_hh[: 2 * H] = sums[H : 3 * H]
-        db_hh[2 * H :] = sums[3 * H :] if self.reset_after else sums[:H]
+        sums = self._workspace.get("sums", 3 * H)
+        if dtable is None:
+            column_sums(saved[:, : 3 * H], sums)
+            db_ih[: 2 * H], db_ih[2 * H :] = sums[H:], sums[:H]
+        else:
+            column_sums(dtable, db_ih)
+        db_hh[...] = db_ih
+        if self.reset_after:
+            column_sums(saved[:, 3 * H :], db_hh[2 * H :])

@@ -12,7 +12,6 @@ from textgru.core.dropout import dropout as apply_dropout
 from textgru.core.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
 from textgru.core.products import Products
-from textgru.core.sums import column_sums
 from textgru.core.workspace import Workspace
 
 
@@ -129,7 +128,6 @@ class Recurrent(Layer):
         if dh_n is not None:
             dh_0[...] = dh_n
         scratch = work.get("product", batch, self.weight_blocks * hidden)
-        sums = work.get("sums", self.saved_blocks * hidden)
         dx: np.ndarray | None = None
         for layer in reversed(range(self.num_layers)):
             w_ih, w_hh = self.parameters[f"weight_ih_l{layer}"], self.parameters[f"weight_hh_l{layer}"]
@@ -138,9 +136,14 @@ class Recurrent(Layer):
             saved = work.get(f"saved_l{layer}", steps, batch, self.saved_blocks * hidden)
             self._backward_layer(products, dy, w_hh, h, saved, dh_0[layer], scratch, dw_hh)
             saved = saved.reshape(rows, -1)
+            dtable = None
+            if layer == 0 and done.projected_table:
+                dtable = work.get("projected", x.shape[0], self.weight_blocks * hidden)
+                self._table_gradients(saved, index, dtable)
             if self.bias:
-                column_sums(saved, sums)
-                self._bias_gradients(sums, self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"])
+                self._bias_gradients(
+                    saved, dtable, self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"]
+                )
             if layer:
                 below = work.get(f"h_l{layer - 1}", steps + 1, batch, hidden)[1:].reshape(rows, hidden)
                 if keys:
@@ -154,14 +157,12 @@ class Recurrent(Layer):
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(products, saved, x, w_ih, dw_ih, dx)
                 dx = dx.reshape(steps, batch, -1) if dx is not None else None
-            elif done.projected_table:
-                # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dtable = dprojected @ W_ih
-                dprojected = work.get("projected", table_rows := x.shape[0], self.weight_blocks * hidden)
-                self._table_gradients(saved, index, dprojected)
-                products.multiply(dprojected.T, x, dw_ih)
-                dx = work.get("dtable", table_rows, self.input_size) if input_gradient else None
+            elif dtable is not None:
+                # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dx = dprojected @ W_ih
+                products.multiply(dtable.T, x, dw_ih)
+                dx = work.get("dtable", x.shape[0], self.input_size) if input_gradient else None
                 if dx is not None:
-                    products.multiply(dprojected, w_ih, dx)
+                    products.multiply(dtable, w_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(products, saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
@@ -272,8 +273,11 @@ class Recurrent(Layer):
     ) -> None:
         raise NotImplementedError
 
-    def _table_gradients(self, saved: np.ndarray, index: np.ndarray, dprojected: np.ndarray) -> None:
+    def _table_gradients(self, saved: np.ndarray, index: np.ndarray | None, dtable: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _bias_gradients(self, sums: np.ndarray, db_ih: np.ndarray, db_hh: np.ndarray) -> None:
+    def _bias_gradients(
+        self, saved: np.ndarray, dtable: np.ndarray | None, db_ih: np.ndarray, db_hh: np.ndarray
+    ) -> None:
+        """`dtable`, where there is one, is what _table_gradients made of `saved`: its sum is the same, over fewer rows."""
         raise NotImplementedError

@@ -10,6 +10,7 @@
  * from floats; MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
  */
 
+#define UNROLL _Pragma("GCC unroll 8")
 #define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
 
 /* One tile; rows and vectors are constants where it is called, so that the sums are registers. */
@@ -18,21 +19,25 @@ NAME(tile)(const int rows, const int vectors, size_t units, const UNIT *a, size_
            const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
 {
     vector sum[TILE_ROWS][TILE_VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = start ? *(const vector *)(start + r * start_row + v * VECTOR_FLOATS) : (vector){ 0 };
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = (vector){ 0 };
+    if (start)
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] = *(const vector *)(start + r * start_row + v * VECTOR_FLOATS);
     for (size_t u = 0; u < units; u++) {
         WEIGHT w[TILE_VECTORS];
-        for (int v = 0; v < vectors; v++)
+        UNROLL for (int v = 0; v < vectors; v++)
             w[v] = *(const WEIGHT *)(packed + u * TEXTGRU_PACKED_COLUMNS + v * VECTOR_FLOATS);
-        for (int r = 0; r < rows; r++) {
+        UNROLL for (int r = 0; r < rows; r++) {
             const UNIT x = a[r * a_row + u * a_unit];
-            for (int v = 0; v < vectors; v++)
+            UNROLL for (int v = 0; v < vectors; v++)
                 sum[r][v] = MULTIPLY_ADD(sum[r][v], x, w[v]);
         }
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
             *(vector *)(c + r * ldc + v * VECTOR_FLOATS) = sum[r][v];
 }
 

@@ -31,7 +31,7 @@
          * pointers may stand at a later unit. */                                                                    \
         void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, REAL *gates,  \
                             REAL *h);                                                                                \
-        /* IN dy (H) or NULL; IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                      \
+        /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                      \
          * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations).       \
          * `units` as in gru_forward. */                                                                             \
         void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);                   \

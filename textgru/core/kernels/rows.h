@@ -70,12 +70,10 @@ static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, co
 static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
                                REAL *RESTRICT dh)
 {
-    if (dy)
-        NAME(add)(units, dy, dh);
     SIMD
     for (size_t i = 0; i < units; i++) {
         REAL n = gates[i], r = gates[H + i], z = gates[2 * H + i], product = gates[3 * H + i];
-        REAL d = dh[i];
+        REAL d = dh[i] + dy[i];
         REAL dn = d * (1 - z) * (1 - n * n);
         gates[i] = dn;
         gates[H + i] = dn * product * r * (1 - r);
@@ -111,12 +109,10 @@ static void NAME(gru_before_output)(size_t H, const REAL *RESTRICT x, const REAL
 static void NAME(gru_before_backward)(size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev,
                                       REAL *RESTRICT gates, REAL *RESTRICT dh)
 {
-    if (dy)
-        NAME(add)(H, dy, dh);
     SIMD
     for (size_t i = 0; i < H; i++) {
         REAL n = gates[i], z = gates[2 * H + i];
-        REAL d = dh[i];
+        REAL d = dh[i] + dy[i];
         gates[i] = d * (1 - z) * (1 - n * n);
         gates[2 * H + i] = d * (h_prev[i] - n) * z * (1 - z);
         dh[i] = d * z;
