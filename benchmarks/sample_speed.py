@@ -3,13 +3,14 @@
     python -m benchmarks.sample_speed [--rounds N] [--only ROW] [--json FILE]
 
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
-carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding. First
-it is checked that both give the same scores. ONNX Runtime (one thread) joins where it and onnx are installed.
+carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in float32
+and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime (one thread) joins where it and onnx are installed.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,11 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
     sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
     start = np.zeros(1, np.intp)
 
-    def ours() -> None:
-        for _ in draw_tokens(network, start, LENGTH, sampling, rng):
+    def draw(precision: str) -> None:
+        for _ in draw_tokens(network, start, LENGTH, sampling, rng, precision=precision):
             pass
 
-    sides = {"textgru": ours}
+    sides = {"textgru": partial(draw, "fp32"), "textgru_int8": partial(draw, "int8")}
     row: dict[str, Any] = {"configuration": list(configuration), "threads": get_num_threads()}
     if torch is not None:
         from benchmarks.torch_model import Sampling as TorchSampling
@@ -90,7 +91,8 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
     ranges = {name: rates(seconds, LENGTH) for name, seconds in alternate(sides, rounds).items()}
     row["ranges"] = ranges
     row |= {name: rate["median"] for name, rate in ranges.items()}
-    row["ratio"] = row["textgru"] / row["pytorch"] if torch is not None else None
+    for name in ("textgru", "textgru_int8"):
+        row[f"{name}_ratio"] = row[name] / row["pytorch"] if torch is not None else None
     return row
 
 
@@ -100,13 +102,13 @@ def main() -> None:
     rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
     gflops = blas_gflops()
     print_machine(gflops)
-    table = [["V, E, H, L", "textgru, tokens/s", "PyTorch", "ONNX Runtime", "ratio to PyTorch"]]
+    table = [["V, E, H, L", "fp32, tokens/s", "int8, tokens/s", "PyTorch", "ONNX Runtime", "fp32 ratio", "int8 ratio"]]
     for row in rows:
         ranges = row["ranges"]
         table.append([
-            ", ".join(map(str, row["configuration"][:4])), written(ranges["textgru"]), written(ranges.get("pytorch")),
-            written(ranges.get("onnxruntime")),
-            f"{row['ratio']:.1f}" if row["ratio"] else "-",
+            ", ".join(map(str, row["configuration"][:4])),
+            *(written(ranges.get(side)) for side in ("textgru", "textgru_int8", "pytorch", "onnxruntime")),
+            *(f"{ratio:.1f}" if ratio else "-" for ratio in (row["textgru_ratio"], row["textgru_int8_ratio"])),
         ])  # fmt: skip
     print_table(table)
     write_json(arguments.json, gflops, rows)

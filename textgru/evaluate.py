@@ -12,6 +12,7 @@ from textgru.network import Network
 STREAMS = 32
 SHORTEST_STREAM = 1000  # tokens; a stream starts without context, so that few and long ones are fairer
 STEPS = 128
+AT_A_TIME = 65_536  # tokens that are read one after another in one call
 
 
 class Score(NamedTuple):
@@ -30,15 +31,22 @@ class Score(NamedTuple):
         return self.loss / log(2) * tokens / max(characters, 1)
 
 
-def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS) -> Score:
+def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS, precision: str = "fp32") -> Score:
     """Scores every token (n,) but the first, given those before it; n must be at least 2.
 
     A long text is cut into up to `streams` contiguous streams that are read side by side; each carries its state from
-    its start to its end. streams=1 is exact, and slower. Raises ValueError for fewer than two tokens.
+    its start to its end. streams=1 is exact, and slower. `precision` "int8" takes the weights as 8-bit integers, as
+    sampling in int8 does, and reads the text as one stream. Raises ValueError for fewer than two tokens.
     """
     targets = len(tokens) - 1
     if targets < 1:
         raise ValueError(f"tokens: expected at least 2, got {len(tokens)}")
+    if precision != "fp32":
+        step, total = network.token_step(network.initial_state(1), precision=precision), 0.0
+        for first in range(0, targets, AT_A_TIME):
+            read = tokens[first : first + AT_A_TIME + 1].astype(np.intp)
+            total += float(step.losses(read[:-1], read[1:]).sum())
+        return Score(total / targets, targets)
     rows = max(1, min(streams, targets // SHORTEST_STREAM))
     per_row = targets // rows
     state = network.initial_state(rows)

@@ -12,6 +12,7 @@ from textgru.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
 PROMPT_STEPS = 256
+DRAWN_AT_A_TIME = 64
 
 
 def draw_tokens(
@@ -22,37 +23,50 @@ def draw_tokens(
     rng: np.random.Generator,
     *,
     never: int | None = None,
+    precision: str = "fp32",
 ) -> Iterator[int]:
     """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
 
-    The token `never`, where given, is not drawn.
+    The token `never`, where given, is not drawn. `precision`: that of textgru.core.step.TokenStep.
     """
     state = network.initial_state(1)
     for first in range(0, len(prompt) - 1, PROMPT_STEPS):
         state = network.advance(prompt[first : min(first + PROMPT_STEPS, len(prompt) - 1), None], state)
-    step = network.token_step(state)
+    step = network.token_step(state, precision=precision)
     token = int(prompt[-1])
-    plain, temperature = sampling.plain, sampling.temperature
+    if sampling.plain:
+        for first in range(0, length, DRAWN_AT_A_TIME):
+            u = rng.random(min(DRAWN_AT_A_TIME, length - first))
+            for token in step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist():
+                yield token
+        return
     for _ in range(length):
         step.step(token)
         if never is not None:
             step.logits[never] = -np.inf
-        token = step.draw(temperature, rng.random()) if plain else sampling.draw(step.logits, rng)
+        token = sampling.draw(step.logits, rng)
         yield token
 
 
 def stream(
-    network: Network, tokenizer: Tokenizer, prompt: str, length: int, sampling: Sampling, rng: np.random.Generator
+    network: Network,
+    tokenizer: Tokenizer,
+    prompt: str,
+    length: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    *,
+    precision: str = "fp32",
 ) -> Iterator[str]:
     """Yields the text of `length` new tokens after the prompt, piece by piece, whole characters only.
 
     Without a prompt the model starts as at the beginning of a line. The unknown token is never drawn. Bytes at the
-    end that make no whole character are left out.
+    end that make no whole character are left out. `precision`: "fp32" or "int8", as in draw_tokens.
     """
     tokens = tokenizer.encode(prompt or DEFAULT_START)
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
     decoder = tokenizer.decoder()
-    for token in draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id):
+    for token in draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision):
         if piece := decoder.feed(token):
             yield piece

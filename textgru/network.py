@@ -179,9 +179,12 @@ class Network:
         weight = self.embedding.parameters["weight"]
         return self.gru.forward_lookup(weight, np.ascontiguousarray(tokens), state, training=False, copy=False)[1]
 
-    def token_step(self, state: np.ndarray) -> TokenStep:
-        """The fast way to read one token after another, with the weights as they are now, from state (L, 1, H)."""
-        step = TokenStep(self.embedding.parameters["weight"], self.gru, self.output)
+    def token_step(self, state: np.ndarray, *, precision: str = "fp32") -> TokenStep:
+        """The fast way to read one token after another, with the weights as they are now, from state (L, 1, H).
+
+        `precision` "int8" takes the weights as 8-bit integers.
+        """
+        step = TokenStep(self.embedding.parameters["weight"], self.gru, self.output, precision=precision)
         step.state[...] = state[:, 0]
         return step
 

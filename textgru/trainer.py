@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from textgru.core import AdamW, gradient_norm
+from textgru.core.products import PRECISIONS
 from textgru.corpus import Batches, Corpus
 from textgru.errors import InputError, TextgruError
 from textgru.evaluate import evaluate
@@ -29,7 +30,9 @@ class TrainingConfig:
     The learning rate rises over `warmup` steps and falls along half a cosine to `min_lr` (default a twentieth of
     `learning_rate`). Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
     included) that is given; without epochs and steps after 20 epochs at the latest, and with none of the three after 20
-    million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations.
+    million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations. `precision` is
+    that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the CPU
+    multiplies bfloat16 itself; evaluations are always in float32.
     """
 
     batch_size: int = 32
@@ -43,6 +46,7 @@ class TrainingConfig:
     max_steps: int | None = None
     max_minutes: float | None = None
     eval_every: int | None = None
+    precision: str = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,6 +63,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value >= 0):
                 raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
+        if self.precision not in ("auto", *PRECISIONS):
+            raise InputError(f"precision: expected auto, {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if self.min_lr is not None and self.min_lr > self.learning_rate:
             raise InputError(f"min_lr: {self.min_lr} is above learning_rate, {self.learning_rate}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ import numpy as np
 
 from textgru.checkpoint import RunWriter, network_settings
 from textgru.core import get_num_threads
+from textgru.core.products import choose_precision
 from textgru.corpus import STANDARD_INPUT, Corpus, check_files, read_blocks, spool_standard_input
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
@@ -38,6 +39,7 @@ class Plan:
     steps_per_epoch: int
     steps: int
     max_minutes: float | None
+    precision: str
     threads: int
 
 
@@ -98,6 +100,7 @@ class TrainingRun:
     ) -> None:
         started = perf_counter()
         self.config = config or TrainingConfig()
+        self.config = replace(self.config, precision=choose_precision(self.config.precision))
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
         network = {name: value for name, value in (network or {}).items() if value is not None}
@@ -116,7 +119,7 @@ class TrainingRun:
             rng = np.random.default_rng(self.config.seed)
             network_config = NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network)
             _check_memory(network_config.training_bytes(self.config.batch_size, self.config.seq_length))
-            self.network = Network(network_config, seed=rng)
+            self.network = Network(network_config, precision=self.config.precision, seed=rng)
             if self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
             self.trainer = Trainer(self.network, self.corpus, self.config, save=self._save, rng=rng, started=started)
@@ -137,6 +140,7 @@ class TrainingRun:
             steps_per_epoch=self.trainer.batches.steps_per_epoch,
             steps=self.trainer.max_steps,
             max_minutes=config.max_minutes,
+            precision=config.precision,
             threads=get_num_threads(),
         )
 

@@ -54,7 +54,7 @@ class PlainDisplay:
         threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
         if not has_openmp():
             threads += " (this build has no OpenMP)"
-        self.line(f"training   {' or '.join(limits)}, {threads}")
+        self.line(f"training   {' or '.join(limits)}, {threads}, {plan.precision}")
 
     def event(self, event: Event) -> None:
         if isinstance(event, StepEvent):

@@ -38,12 +38,14 @@ def info(run: str | None, as_json: bool, system: bool) -> None:
 
 def _system() -> dict[str, Any]:
     from textgru import __version__
-    from textgru.core import blas, get_num_threads, simd, threads
+    from textgru.core import blas, get_num_threads, products, simd, threads
 
     return {
         "textgru": __version__,
         "instruction_set": simd.instruction_set(),
         "supported": simd.supported_instruction_sets(),
+        "bf16_products": "native" if simd.bf16_is_fast() else "emulated",
+        "fp32_products": "packed" if products.product_kernels() == "packed" else "BLAS",
         "blas": blas.blas_version(),
         "openmp": "yes" if threads.has_openmp() else "no: built single-threaded",
         "threads": get_num_threads(),

@@ -63,6 +63,13 @@ INTERRUPTED = 130
 )
 @click.option("--eval-every", type=click.IntRange(1), help="Steps between evaluations.  [default: 20 in all]")
 @click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of a training step's products. bf16 is faster where the CPU has it; auto then takes it.",
+)
+@click.option(
     "--seed",
     "-s",
     type=click.IntRange(0, 2**63 - 1),

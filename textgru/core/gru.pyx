@@ -27,8 +27,9 @@ cdef extern from "team.h" nogil:
 # A sequence of so many steps repays packing the recurrent weights for it.
 cdef Py_ssize_t SHORTEST_PACKED = 8
 
-# Threads share the rows of a batch of at least so many rows a thread; of fewer, the units.
-cdef Py_ssize_t FEWEST_SHARED_ROWS = 16
+# Threads share the units where there are no more rows than so many a thread, and enough units to be worth the waiting.
+cdef Py_ssize_t MOST_ROWS_BY_UNITS = 4
+cdef Py_ssize_t FEWEST_UNITS_SHARED = 256
 
 
 cdef inline void _forward_row(
@@ -41,9 +42,9 @@ cdef inline void _forward_row(
         else:
             kernels.f64.gru_forward(H, H, x, g, b, h_prev, gates, h)
     elif floating is float:
-        kernels.f32.gru_before_output(H, x, g, b, h_prev, gates, h)
+        kernels.f32.gru_before_output(H, H, x, g, b, h_prev, gates, h)
     else:
-        kernels.f64.gru_before_output(H, x, g, b, h_prev, gates, h)
+        kernels.f64.gru_before_output(H, H, x, g, b, h_prev, gates, h)
 
 
 cdef void _forward_shard(
@@ -76,10 +77,10 @@ cdef void _forward_shard(
                 row = index[t * B + first + b] if index != NULL else t * B + first + b
                 if floating is float:
                     kernels.f32.gru_before_reset(
-                        H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
+                        H, H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
                 else:
                     kernels.f64.gru_before_reset(
-                        H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
+                        H, H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
             gemm(
                 False, True, rows, H, H, <floating>1, gate + 3 * H, 4 * H, w_hh + 2 * H * H, H,
                 <floating>0, g + 2 * H, 3 * H)
@@ -123,17 +124,17 @@ cdef void _backward_shard(
         for b in range(rows):
             if floating is float:
                 kernels.f32.gru_before_backward(
-                    H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                    H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             else:
                 kernels.f64.gru_before_backward(
-                    H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                    H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
         # d(r * h_prev) = dn @ W_hh[2H:]
         gemm(False, False, rows, H, H, <floating>1, gate, 4 * H, w_hh + 2 * H * H, H, <floating>0, drh, H)
         for b in range(rows):
             if floating is float:
-                kernels.f32.gru_before_backward_reset(H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             else:
-                kernels.f64.gru_before_backward_reset(H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                kernels.f64.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
         # dh += [dr, dz] @ W_hh[:2H]
         gemm(False, False, rows, H, 2 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
 
@@ -204,7 +205,7 @@ cdef void _forward_own(Pass* p) noexcept nogil:
             for b in range(rows):
                 row = p.index[t * B + first + b] if p.index != NULL else t * B + first + b
                 kernels.f32.gru_before_reset(
-                    H, p.x + row * 3 * H, g + b * 3 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H)
+                    H, H, p.x + row * 3 * H, g + b * 3 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H)
             left = gates + 3 * H
             if converts:
                 p.products.convert(rows, H, gates + 3 * H, 4 * H, p.converted + (t % 2 * B + first) * units, units)
@@ -219,7 +220,7 @@ cdef void _forward_own(Pass* p) noexcept nogil:
                     gates + b * 4 * H + unit, h_prev + (B + b) * H + unit)
             else:
                 kernels.f32.gru_before_output(
-                    H, p.x + row * 3 * H, g + b * 3 * H + 2 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H,
+                    H, H, p.x + row * 3 * H, g + b * 3 * H + 2 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H,
                     h_prev + (B + b) * H)
         if converts:
             p.products.convert(
@@ -261,7 +262,7 @@ cdef void _backward_own(Pass* p) noexcept nogil:
         else:
             for b in range(rows):
                 kernels.f32.gru_before_backward(
-                    H, p.dy + (t * B + first + b) * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
+                    H, H, p.dy + (t * B + first + b) * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
             # d(r * h_prev) = dn @ W_hh[2H:]
             left = gates
             if converts:
@@ -269,7 +270,7 @@ cdef void _backward_own(Pass* p) noexcept nogil:
                 left = converted
             p.products.multiply(rows, H, H, left, left_row, p.packed, NULL, 0, drh, H)
             for b in range(rows):
-                kernels.f32.gru_before_backward_reset(H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
+                kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
             k = 2 * H
         # dh += [dr, dz, dn * r] @ W_hh, or [dr, dz] @ W_hh[:2H]
         left = gates + H
@@ -311,8 +312,8 @@ cdef void _pack_backward(Pass* p, const float* w_hh, float* packed) noexcept nog
 cdef bint _by_units(Pass* p, int threads) noexcept nogil:
     """Whether threads share the units: where there are few rows, and blocks of units for all threads."""
     return (
-        threads > 1 and p.reset_after and p.B < FEWEST_SHARED_ROWS * threads and p.H % TEXTGRU_PACKED_COLUMNS == 0
-        and p.H // TEXTGRU_PACKED_COLUMNS >= threads)
+        threads > 1 and p.reset_after and p.B <= MOST_ROWS_BY_UNITS * threads and p.H >= FEWEST_UNITS_SHARED
+        and p.H % TEXTGRU_PACKED_COLUMNS == 0 and p.H // TEXTGRU_PACKED_COLUMNS >= threads)
 
 
 cdef int _shards(Py_ssize_t T, Py_ssize_t B, Py_ssize_t H) noexcept nogil:

@@ -56,6 +56,18 @@ def check_precision(precision) -> str:
     return precision
 
 
+def choose_precision(wanted) -> str:
+    """"fp32" or "bf16" as they are; for "auto" bf16 where the instruction set in use multiplies bfloat16 itself, else fp32.
+
+    Raises ValueError for anything else.
+    """
+    if wanted == "auto":
+        return "bf16" if kernels.bf16_is_fast else "fp32"
+    if wanted not in PRECISIONS:
+        raise ValueError(f"precision: expected auto or one of {', '.join(PRECISIONS)}, got {wanted!r}")
+    return wanted
+
+
 cdef const textgru_products* own_products(bint bf16) noexcept nogil:
     if bf16:
         return &kernels.products_bf16

@@ -1,6 +1,6 @@
 """The kernel table in use. What each kernel computes: kernels/kernels.h."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint64_t
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct textgru_kernels_f32:
@@ -16,14 +16,14 @@ cdef extern from "kernels.h" nogil:
         void (*gru_backward)(
             size_t units, size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*gru_before_reset)(
-            size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates) noexcept nogil
+            size_t units, size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates) noexcept nogil
         void (*gru_before_output)(
-            size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates,
+            size_t units, size_t H, const float* x, const float* g, const float* b, const float* h_prev, float* gates,
             float* h) noexcept nogil
         void (*gru_before_backward)(
-            size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
+            size_t units, size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*gru_before_backward_reset)(
-            size_t H, const float* drh, const float* h_prev, float* gates, float* dh) noexcept nogil
+            size_t units, size_t H, const float* drh, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*matvec_packed)(
             size_t blocks, size_t n, const float* packed, const float* b, const float* x, float* y) noexcept nogil
         double (*boltzmann)(size_t n, const float* x, double scale, float* y) noexcept nogil
@@ -44,15 +44,15 @@ cdef extern from "kernels.h" nogil:
         void (*gru_backward)(
             size_t units, size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*gru_before_reset)(
-            size_t H, const double* x, const double* g, const double* b, const double* h_prev,
+            size_t units, size_t H, const double* x, const double* g, const double* b, const double* h_prev,
             double* gates) noexcept nogil
         void (*gru_before_output)(
-            size_t H, const double* x, const double* g, const double* b, const double* h_prev, double* gates,
+            size_t units, size_t H, const double* x, const double* g, const double* b, const double* h_prev, double* gates,
             double* h) noexcept nogil
         void (*gru_before_backward)(
-            size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
+            size_t units, size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*gru_before_backward_reset)(
-            size_t H, const double* drh, const double* h_prev, double* gates, double* dh) noexcept nogil
+            size_t units, size_t H, const double* drh, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*matvec_packed)(
             size_t blocks, size_t n, const double* packed, const double* b, const double* x, double* y) noexcept nogil
         double (*boltzmann)(size_t n, const double* x, double scale, double* y) noexcept nogil
@@ -71,13 +71,21 @@ cdef extern from "kernels.h" nogil:
             size_t m, size_t n, size_t k, const float* a, size_t a_row, size_t a_column, const void* packed,
             const float* start, size_t start_row, float* c, size_t c_row) noexcept nogil
 
+    ctypedef struct textgru_int8:
+        float (*quantize)(size_t n, const float* x, uint8_t* q) noexcept nogil
+        void (*matvec)(
+            size_t blocks, size_t quads, const int8_t* packed, const float* scale, const int32_t* offset,
+            const float* b, const uint8_t* q, float step, float* y) noexcept nogil
+
     ctypedef struct textgru_kernels:
         const char* name
+        int int8_is_fast
         int bf16_is_fast
         int wide
         textgru_kernels_f32 f32
         textgru_kernels_f64 f64
         textgru_products products_f32
         textgru_products products_bf16
+        textgru_int8 int8
 
 cdef const textgru_kernels* kernels

@@ -27,6 +27,11 @@ def bf16_is_fast() -> bool:
     return bool(kernels.bf16_is_fast)
 
 
+def int8_is_fast() -> bool:
+    """Whether the instruction set in use multiplies 8-bit integers itself; else plain C does it."""
+    return bool(kernels.int8_is_fast)
+
+
 def set_instruction_set(name: str) -> None:
     """Use the kernels built for this instruction set, in the whole process. Not while the core is computing.
 

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#ifdef __AVX512BF16__
+#if defined(__AVX512BF16__) || defined(__AVX512VNNI__)
 #include <immintrin.h>
 #endif
 
@@ -111,6 +111,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define MULTIPLY_ADD(sum, x, w) add_bf16_products(sum, x, w)
 #include "gemm.h"
 
+#include "int8.h"
+
 #define TABLE(suffix)                                                                                                \
     {                                                                                                                \
         exp_##suffix, sigmoid_##suffix, tanh_##suffix, add_##suffix, sum_squares_##suffix, dropout_##suffix,    \
@@ -132,5 +134,6 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 
 extern const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA);
 const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = {
-    STRING(TEXTGRU_ISA), BF16_IS_FAST, VECTOR_FLOATS >= 8, TABLE(f32), TABLE(f64), PRODUCTS(f32, 1), PRODUCTS(bf16, 2)
+    STRING(TEXTGRU_ISA), INT8_IS_FAST, BF16_IS_FAST, VECTOR_FLOATS >= 8, TABLE(f32), TABLE(f64), PRODUCTS(f32, 1), PRODUCTS(bf16, 2),
+    { quantize_int8, matvec_int8 }
 };

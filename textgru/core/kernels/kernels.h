@@ -38,15 +38,15 @@
                                                                                                                      \
         /* GRU, reset before the product (Cho et al. 2014), in two halves around the product W_hn (r * h_prev).      \
          * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] = r, z, r * h_prev */                   \
-        void (*gru_before_reset)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,          \
+        void (*gru_before_reset)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,          \
                                  REAL *gates);                                                                       \
         /* Second half: IN g (H) = W_hn (r * h_prev); OUT gates[0:H] = n; OUT h (H) */                               \
-        void (*gru_before_output)(size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,         \
+        void (*gru_before_output)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,         \
                                   REAL *gates, REAL *h);                                                             \
         /* As gru_backward, but out are dn, r, dz, r * h_prev */                                                     \
-        void (*gru_before_backward)(size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);            \
+        void (*gru_before_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);            \
         /* IN drh (H) = W_hn^T dn; IN/OUT gates: in r, out dr; IN/OUT dh += drh * r */                               \
-        void (*gru_before_backward_reset)(size_t H, const REAL *drh, const REAL *h_prev, REAL *gates, REAL *dh);     \
+        void (*gru_before_backward_reset)(size_t units, size_t H, const REAL *drh, const REAL *h_prev, REAL *gates, REAL *dh);     \
                                                                                                                      \
         /* y (blocks * 64) = b + W x for the one row x (n): W packed (blocks, n, 64), b (blocks * 64) */             \
         void (*matvec_packed)(size_t blocks, size_t n, const REAL *packed, const REAL *b, const REAL *x, REAL *y);   \
@@ -80,14 +80,26 @@ typedef struct {
                  const float *start, size_t start_row, float *c, size_t c_row);
 } textgru_products;
 
+/* Products of 8-bit integers: rows of weights times one vector. Weights (blocks, quads, 64, 4): 64 rows side by side, four
+ * neighbours along k together; the vector in 0 .. 255, 128 being zero. Sums are exact, in int32. */
+typedef struct {
+    /* q (n rounded up to a multiple of 4) = 128 + x / step, to nearest; returns step = max |x| / 127, or 1 for zeros */
+    float (*quantize)(size_t n, const float *x, uint8_t *q);
+    /* y (blocks * 64) = b + step * scale * (W (q - 128)); offset = -128 * the sum of each row of W */
+    void (*matvec)(size_t blocks, size_t quads, const int8_t *packed, const float *scale, const int32_t *offset,
+                   const float *b, const uint8_t *q, float step, float *y);
+} textgru_int8;
+
 typedef struct {
     const char *name;
+    int int8_is_fast; /* whether the instruction set multiplies 8-bit integers itself */
     int bf16_is_fast; /* whether the instruction set multiplies bfloat16 itself; else it is emulated */
     int wide;         /* whether its vectors are wide enough for products_f32 to be faster than a BLAS */
     textgru_kernels_f32 f32;
     textgru_kernels_f64 f64;
     textgru_products products_f32;
     textgru_products products_bf16;
+    textgru_int8 int8;
 } textgru_kernels;
 
 #endif

@@ -83,11 +83,11 @@ static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, 
     }
 }
 
-static void NAME(gru_before_reset)(size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
+static void NAME(gru_before_reset)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
                                    const REAL *RESTRICT h_prev, REAL *RESTRICT gates)
 {
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL r = SIGMOID(x[i] + g[i] + b[i]);
         gates[H + i] = r;
         gates[2 * H + i] = SIGMOID(x[H + i] + g[H + i] + b[H + i]);
@@ -95,22 +95,22 @@ static void NAME(gru_before_reset)(size_t H, const REAL *RESTRICT x, const REAL 
     }
 }
 
-static void NAME(gru_before_output)(size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
+static void NAME(gru_before_output)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
                                     const REAL *RESTRICT h_prev, REAL *RESTRICT gates, REAL *RESTRICT h)
 {
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL n = TANH(x[2 * H + i] + g[i] + b[2 * H + i]);
         gates[i] = n;
         h[i] = n + gates[2 * H + i] * (h_prev[i] - n);
     }
 }
 
-static void NAME(gru_before_backward)(size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev,
+static void NAME(gru_before_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev,
                                       REAL *RESTRICT gates, REAL *RESTRICT dh)
 {
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL n = gates[i], z = gates[2 * H + i];
         REAL d = dh[i] + dy[i];
         gates[i] = d * (1 - z) * (1 - n * n);
@@ -119,11 +119,11 @@ static void NAME(gru_before_backward)(size_t H, const REAL *RESTRICT dy, const R
     }
 }
 
-static void NAME(gru_before_backward_reset)(size_t H, const REAL *RESTRICT drh, const REAL *RESTRICT h_prev,
+static void NAME(gru_before_backward_reset)(size_t units, size_t H, const REAL *RESTRICT drh, const REAL *RESTRICT h_prev,
                                             REAL *RESTRICT gates, REAL *RESTRICT dh)
 {
     SIMD
-    for (size_t i = 0; i < H; i++) {
+    for (size_t i = 0; i < units; i++) {
         REAL r = gates[H + i];
         gates[H + i] = drh[i] * h_prev[i] * r * (1 - r);
         dh[i] += drh[i] * r;
