@@ -20,9 +20,12 @@ from textgru.core.recurrent import Recurrent
 from textgru.core.sums import column_sums
 
 cdef extern from "team.h" nogil:
+    ctypedef struct team:
+        pass
+    void team_begin(team* t)
     int team_size()
     int team_rank()
-    void team_wait()
+    void team_wait(team* t)
 
 # A sequence of so many steps repays packing the recurrent weights for it.
 cdef Py_ssize_t SHORTEST_PACKED = 8
@@ -142,6 +145,7 @@ cdef void _backward_shard(
 cdef struct Pass:
     # A pass over a sequence whose products are our own, float32. Arrays as in _forward_shard and _backward_shard.
     const textgru_products* products
+    team* threads
     bint reset_after
     bint by_units             # whether threads share the units, not the rows
     Py_ssize_t T, B, H
@@ -192,7 +196,7 @@ cdef void _forward_own(Pass* p) noexcept nogil:
         p.products.convert(
             rows, end - unit, p.h + first * H + unit, H, p.converted + first * units + unit // p.products.unit_k, units)
         if p.by_units:
-            team_wait()
+            team_wait(p.threads)
     for t in range(p.T):
         h_prev = p.h + (t * B + first) * H
         gates = p.gates + t * p.gate_step + first * 4 * H
@@ -227,7 +231,7 @@ cdef void _forward_own(Pass* p) noexcept nogil:
                 rows, end - unit, h_prev + B * H + unit, H,
                 p.converted + ((t + 1) % 2 * B + first) * units + unit // p.products.unit_k, units)
         if p.by_units:
-            team_wait()
+            team_wait(p.threads)
 
 
 cdef void _backward_own(Pass* p) noexcept nogil:
@@ -284,7 +288,7 @@ cdef void _backward_own(Pass* p) noexcept nogil:
         if converts:
             left = converted
         if p.by_units:
-            team_wait()
+            team_wait(p.threads)
         p.products.multiply(
             rows, end - unit, k, left, left_row,
             p.packed + (0 if p.reset_after else weights_n) + unit * units_of(p.products, k), d + unit, H, d + unit, H)
@@ -335,6 +339,7 @@ def _forward(
     cdef int threads = threads_for(3.0 * T * B * H * H)
     cdef int shard
     cdef Pass p
+    cdef team together
     cdef float[::1] packed, converted
     if index is not None:
         index_view = index
@@ -348,6 +353,8 @@ def _forward(
             converted = room.get("converted", 2 * B * units_of(p.products, H))
             p.packed, p.converted = &packed[0], &converted[0]
             p.by_units = _by_units(&p, threads)
+            p.threads = &together
+            team_begin(&together)
             if not p.by_units:
                 threads = shards
             with nogil:
@@ -373,6 +380,7 @@ def _backward(
     cdef int threads = threads_for(3.0 * T * B * H * H)
     cdef int shard
     cdef Pass p
+    cdef team together
     cdef float[::1] packed, converted
     if floating is float:
         p.products = own_products(bf16)
@@ -383,6 +391,8 @@ def _backward(
             converted = room.get("converted", 2 * B * units_of(p.products, 3 * H))
             p.packed, p.converted = &packed[0], &converted[0]
             p.by_units = _by_units(&p, threads)
+            p.threads = &together
+            team_begin(&together)
             if not p.by_units:
                 threads = shards
             with nogil:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport fabsf, rintf
 from libc.stdint cimport int8_t
 
+from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
 
@@ -20,25 +20,12 @@ def quantize_rows(const float[:, ::1] matrix):
     cdef int8_t[:, ::1] integers_view = integers
     cdef float[::1] scales_view = scales
     cdef int threads = threads_for(4.0 * matrix.shape[0] * matrix.shape[1])
+    cdef Py_ssize_t n = matrix.shape[1]
     cdef Py_ssize_t row
     if integers.size:
         for row in prange(matrix.shape[0], num_threads=threads, schedule="static", nogil=True):
-            scales_view[row] = _quantize_row(&matrix[row, 0], matrix.shape[1], &integers_view[row, 0])
+            scales_view[row] = kernels.int8.quantize_row(n, &matrix[row, 0], &integers_view[row, 0])
     return integers, scales
-
-
-cdef float _quantize_row(const float* x, Py_ssize_t n, int8_t* q) noexcept nogil:
-    cdef float largest = 0
-    cdef float scale
-    cdef Py_ssize_t i
-    for i in range(n):
-        largest = max(largest, fabsf(x[i]))
-    scale = largest / 127 if largest > 0 else 1
-    if scale == 0:  # a row of numbers too small to divide
-        scale = 1
-    for i in range(n):
-        q[i] = <int8_t>min(max(rintf(x[i] / scale), <float>-127), <float>127)
-    return scale
 
 
 def dequantize_rows(integers, scales) -> np.ndarray:

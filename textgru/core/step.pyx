@@ -21,14 +21,17 @@ from textgru.core.products import Products
 from textgru.core.quantization import quantize_rows
 
 cdef extern from "team.h" nogil:
+    ctypedef struct team:
+        pass
+    void team_begin(team* t)
     int team_size()
     int team_rank()
-    void team_wait()
+    void team_wait(team* t)
 
 PRECISIONS = ("fp32", "int8")
 
 # A step is shared among threads from so many bytes of weights on: below, the waiting costs more than it saves.
-cdef Py_ssize_t SMALLEST_SHARED_BYTES = 400_000
+cdef Py_ssize_t SMALLEST_SHARED_BYTES = 100_000
 
 # The first layer's input products are made for the whole vocabulary beforehand where that is small.
 cdef Py_ssize_t LARGEST_TABLE = 1024
@@ -153,12 +156,14 @@ cdef class TokenStep:
         self._check(token)
         cdef int threads = self._threads()
         cdef uint8_t[:, ::1] scratch = self.scratch
+        cdef team together
+        team_begin(&together)
         with nogil:
             if threads == 1:
-                _step(self, token, &scratch[0, 0])
+                _step(self, &together, token, &scratch[0, 0])
             else:
                 with parallel(num_threads=threads):
-                    _step(self, token, &scratch[0, 0] + team_rank() * self.scratch_bytes)
+                    _step(self, &together, token, &scratch[0, 0] + team_rank() * self.scratch_bytes)
 
     def generate(self, Py_ssize_t token, const double[::1] u, double temperature, Py_ssize_t never=-1):
         """Reads a token, draws the next one and reads it, and so on: len(u) new tokens, (len(u),) intp.
@@ -173,15 +178,17 @@ cdef class TokenStep:
         cdef Py_ssize_t[::1] out = tokens
         cdef int threads = self._threads()
         cdef uint8_t[:, ::1] scratch = self.scratch
+        cdef team together
+        team_begin(&together)
         if u.shape[0] == 0:
             return tokens
         with nogil:
             if threads == 1:
-                _generate(self, token, u.shape[0], &u[0], temperature, never, &out[0], &scratch[0, 0])
+                _generate(self, &together, token, u.shape[0], &u[0], temperature, never, &out[0], &scratch[0, 0])
             else:
                 with parallel(num_threads=threads):
                     _generate(
-                        self, token, u.shape[0], &u[0], temperature, never, &out[0],
+                        self, &together, token, u.shape[0], &u[0], temperature, never, &out[0],
                         &scratch[0, 0] + team_rank() * self.scratch_bytes)
         return tokens
 
@@ -198,15 +205,17 @@ cdef class TokenStep:
         cdef double[::1] out = result
         cdef int threads = self._threads()
         cdef uint8_t[:, ::1] scratch = self.scratch
+        cdef team together
+        team_begin(&together)
         if len(tokens) == 0:
             return result
         with nogil:
             if threads == 1:
-                _losses(self, read.shape[0], &read[0], &wanted[0], &out[0], &scratch[0, 0])
+                _losses(self, &together, read.shape[0], &read[0], &wanted[0], &out[0], &scratch[0, 0])
             else:
                 with parallel(num_threads=threads):
                     _losses(
-                        self, read.shape[0], &read[0], &wanted[0], &out[0],
+                        self, &together, read.shape[0], &read[0], &wanted[0], &out[0],
                         &scratch[0, 0] + team_rank() * self.scratch_bytes)
         return result
 
@@ -272,14 +281,14 @@ cdef void _rows(
             matrix.offset + first, <const float*>matrix.bias + first, vector.q, vector.step, y + first)
 
 
-cdef void _step(TokenStep self, Py_ssize_t token, uint8_t* scratch) noexcept nogil:
+cdef void _step(TokenStep self, team* together, Py_ssize_t token, uint8_t* scratch) noexcept nogil:
     if self.single:
-        _step_of[float](self, token, <float*>scratch)
+        _step_of[float](self, together, token, <float*>scratch)
     else:
-        _step_of[double](self, token, <double*>scratch)
+        _step_of[double](self, together, token, <double*>scratch)
 
 
-cdef void _step_of(TokenStep self, Py_ssize_t token, floating* projected) noexcept nogil:
+cdef void _step_of(TokenStep self, team* together, Py_ssize_t token, floating* projected) noexcept nogil:
     """The calling thread's part of a step; `projected` is the start of its scratch."""
     cdef Py_ssize_t H = self.hidden
     cdef Py_ssize_t padded = self.padded
@@ -333,7 +342,7 @@ cdef void _step_of(TokenStep self, Py_ssize_t token, floating* projected) noexce
                     kernels.f64.gru_before_reset(
                         units, padded, x + first, g + first, b_hh + first, h + first, gates + first)
                 memcpy(reset + first, gates + 3 * padded + first, units * sizeof(floating))
-            team_wait()
+            team_wait(together)
             vector = _vector(self.quantized, reset, H, q)
             _rows[floating](&weights.hh, 2 * padded + first, 2 * padded + last, vector, g)
             if units > 0:
@@ -345,7 +354,7 @@ cdef void _step_of(TokenStep self, Py_ssize_t token, floating* projected) noexce
                     kernels.f64.gru_before_output(
                         units, padded, x + first, g + 2 * padded + first, b_hh + first, h + first, gates + first,
                         h_next + first)
-        team_wait()
+        team_wait(together)
         if units > 0:
             memcpy(h + first, h_next + first, units * sizeof(floating))
         below = h_next
@@ -355,28 +364,29 @@ cdef void _step_of(TokenStep self, Py_ssize_t token, floating* projected) noexce
     _rows[floating](
         &self.output, blocks * rank // size * TEXTGRU_PACKED_COLUMNS,
         blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS, vector, <floating*>self.logits_start)
-    team_wait()
+    team_wait(together)
 
 
 cdef void _generate(
-    TokenStep self, Py_ssize_t token, Py_ssize_t n, const double* u, double temperature, Py_ssize_t never,
+    TokenStep self, team* together, Py_ssize_t token, Py_ssize_t n, const double* u, double temperature, Py_ssize_t never,
     Py_ssize_t* out, uint8_t* scratch,
 ) noexcept nogil:
     """Every thread draws for itself, the same token."""
     cdef Py_ssize_t i
     for i in range(n):
-        _step(self, token, scratch)
+        _step(self, together, token, scratch)
         token = _draw_token(self, temperature, u[i], scratch, never)
         if team_rank() == 0:
             out[i] = token
 
 
 cdef void _losses(
-    TokenStep self, Py_ssize_t n, const Py_ssize_t* tokens, const Py_ssize_t* targets, double* out, uint8_t* scratch,
+    TokenStep self, team* together, Py_ssize_t n, const Py_ssize_t* tokens, const Py_ssize_t* targets, double* out,
+    uint8_t* scratch,
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        _step(self, tokens[i], scratch)
+        _step(self, together, tokens[i], scratch)
         if team_rank() == 0:
             if self.single:
                 out[i] = kernels.f32.cross_entropy(self.vocab, <float*>self.logits_start, targets[i], 1, NULL)

@@ -1,6 +1,7 @@
 /* Products of 8-bit integers; included by kernels.c. What each computes: kernels.h. */
 
-static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT q)
+/* The distance of two integers for numbers x, of which the largest magnitude becomes 127. */
+static float step_int8(size_t n, const float *RESTRICT x)
 {
     float largest = 0;
     SIMD_MAX(largest)
@@ -8,12 +9,27 @@ static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT 
         const float magnitude = x[i] < 0 ? -x[i] : x[i];
         largest = magnitude > largest ? magnitude : largest;
     }
-    const float step = largest > 0 ? largest / 127.0f : 1.0f, inverse = 1.0f / step;
+    const float step = largest / 127.0f;
+    return step >= 1e-37f ? step : 1.0f;
+}
+
+static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT q)
+{
+    const float step = step_int8(n, x), inverse = 1.0f / step;
     SIMD
     for (size_t i = 0; i < n; i++)
         q[i] = (uint8_t)(int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f);
     for (size_t i = n; i % 4; i++)
         q[i] = 128;
+    return step;
+}
+
+static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRICT q)
+{
+    const float step = step_int8(n, x), inverse = 1.0f / step;
+    SIMD
+    for (size_t i = 0; i < n; i++)
+        q[i] = (int8_t)((int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f) - 128);
     return step;
 }
 
