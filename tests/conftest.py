@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from textgru.core import get_num_threads, set_num_threads, simd
+from textgru.core.products import set_product_kernels
 
 
 @pytest.fixture(autouse=True)
 def _same_settings_after():
-    """Threads and instruction set are settings of the process: a test that changes them changes them back."""
+    """Threads, instruction set and product kernels are settings of the process: a test's changes end with it."""
     threads, instruction_set = get_num_threads(), simd.instruction_set()
     yield
     set_num_threads(threads)
     simd.set_instruction_set(instruction_set)
+    set_product_kernels("auto")
 
 
 @pytest.fixture(scope="session")

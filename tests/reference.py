@@ -7,6 +7,14 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def bf16(x):
+    """Numbers rounded to bfloat16 (8 bits of significand), to nearest, ties to even, as float64; no subnormal numbers."""
+    x = np.asarray(x, np.float64)
+    significand, exponent = np.frexp(x)
+    result = np.ldexp(np.rint(significand * 256), exponent - 8)
+    return np.where(np.abs(result) > 3.3895313892515355e38, np.copysign(np.inf, x), result)
+
+
 def gru_cell(x, h, w_ih, w_hh, b_ih, b_hh, *, reset_after=True):
     """h_t from x_t (B, I) and h_{t-1} (B, H); weights (3H, I), (3H, H), (3H,), (3H,), gates in the order r, z, n."""
     x_r, x_z, x_n = np.split(x @ w_ih.T + b_ih, 3, axis=1)

@@ -55,3 +55,17 @@ def test_units():
     assert score.bits_per_char(100, 100) == pytest.approx(3)
     assert score.bits_per_char(100, 300) == pytest.approx(1)
     assert Score(1e4, 1).perplexity == math.inf
+
+
+def test_int8_is_near_float32(network):
+    tokens = np.random.default_rng(0).integers(0, 7, 5000).astype(np.uint8)
+    exact, rounded = (evaluate(network, tokens, streams=1, precision=precision) for precision in ("fp32", "int8"))
+    assert rounded.tokens == exact.tokens
+    assert 0 < abs(rounded.loss - exact.loss) < 0.002
+
+
+def test_int8_reads_a_long_text_in_pieces(network, monkeypatch):
+    tokens = np.random.default_rng(0).integers(0, 7, 300).astype(np.uint8)
+    whole = evaluate(network, tokens, precision="int8").loss
+    monkeypatch.setattr("textgru.evaluate.AT_A_TIME", 64)
+    assert evaluate(network, tokens, precision="int8").loss == pytest.approx(whole, rel=1e-12)

@@ -3,7 +3,8 @@ nothing in it is executed.
 
     config.json          format_version, the network's and the training's settings, what the corpus was
     tokenizer.json       Hugging Face tokenizers format
-    model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata
+    model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata. In an int8
+                         run each matrix is I8 and has its rows' scales beside it, NAME.scale
     metrics.jsonl        one JSON object an event
 """
 
@@ -20,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from textgru.core.quantization import dequantize_rows, quantize_rows
 from textgru.errors import InputError, TextgruError
 from textgru.network import Network, NetworkConfig
 from textgru.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
+SCALE = ".scale"
 CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training",
 )  # fmt: skip
@@ -82,11 +85,17 @@ class RunWriter:
         write_atomically(self.path / CONFIG, text.encode() + b"\n")
         write_atomically(self.path / TOKENIZER, tokenizer.to_json().encode() + b"\n")
 
-    def save_weights(self, network: Network, scores: Mapping[str, Any]) -> None:
-        """Saves the weights, and beside them in the same file their scores; the first time, publishes the run."""
+    def save_weights(self, network: Network, scores: Mapping[str, Any], *, precision: str = "fp32") -> None:
+        """Saves the weights, and beside them in the same file their scores; the first time, publishes the run.
+
+        `precision` "int8" rounds the rows of matrices to 8-bit integers; the settings have to say so.
+        """
         from safetensors.numpy import save
 
-        data = save(network.named_parameters(), metadata={"format": "textgru", "scores": json.dumps(dict(scores))})
+        arrays = network.named_parameters()
+        if precision == "int8":
+            arrays = _quantized(arrays)
+        data = save(arrays, metadata={"format": "textgru", "scores": json.dumps(dict(scores))})
         write_atomically(self.path / WEIGHTS, data)
         if not self._published:
             self._publish()
@@ -160,6 +169,11 @@ class Run:
     config: dict[str, Any] = field(repr=False)
     scores: dict[str, Any]
 
+    @property
+    def precision(self) -> str:
+        """In which the weights are stored: "fp32" or "int8"."""
+        return _precision(self.path / CONFIG, self.config)
+
     @staticmethod
     def read(path: str | Path) -> Run:
         """Reads and checks everything but the numbers. Raises InputError that names the file and what is wrong."""
@@ -175,7 +189,8 @@ class Run:
             raise InputError(
                 f"{path / TOKENIZER}: has {tokenizer.vocab_size} tokens, the network was built for {network.vocab_size}"
             )
-        return Run(path, network, tokenizer, config, _read_scores(path / WEIGHTS, network))
+        shapes = _stored_shapes(network, _precision(path / CONFIG, config))
+        return Run(path, network, tokenizer, config, _read_scores(path / WEIGHTS, shapes))
 
     def load_network(self) -> Network:
         """The network with its weights. Raises InputError if they can't be read or aren't finite."""
@@ -189,10 +204,35 @@ class Run:
             raise InputError(f"{path}: can't be read: {error}") from error
         network = Network(self.network, seed=0)
         for name, array in network.named_parameters().items():
-            if not np.isfinite(weights[name]).all():
+            values = weights[name]
+            if values.dtype == np.int8:
+                values = dequantize_rows(values, weights[name + SCALE])
+            if not np.isfinite(values).all():
                 raise InputError(f"{path}: {name} has numbers that are not finite; train again")
-            array[...] = weights[name]
+            array[...] = values
         return network
+
+
+def _quantized(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Matrices as 8-bit integers, with their scales."""
+    result: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        if array.ndim == 2:
+            result[name], result[name + SCALE] = quantize_rows(array)
+        else:
+            result[name] = array
+    return result
+
+
+def _stored_shapes(network: NetworkConfig, precision: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The name, shape and type of every array in the weights' file."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, shape in network.parameter_shapes().items():
+        quantized = precision == "int8" and len(shape) == 2
+        shapes[name] = (shape, "I8" if quantized else "F32")
+        if quantized:
+            shapes[name + SCALE] = (shape[:1], "F32")
+    return shapes
 
 
 def network_settings(config: NetworkConfig) -> dict[str, Any]:
@@ -219,6 +259,14 @@ def _read_config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
+def _precision(path: Path, config: dict[str, Any]) -> str:
+    weights = config.get("weights", {"precision": "fp32"})
+    precision = weights.get("precision") if isinstance(weights, dict) else None
+    if precision not in ("fp32", "int8"):
+        raise InputError(f"{path}: damaged: weights has the precision {precision!r}, expected fp32 or int8")
+    return str(precision)
+
+
 def _network_config(path: Path, config: dict[str, Any]) -> NetworkConfig:
     settings = config.get("network")
     if not isinstance(settings, dict) or settings.get("cell") != "gru":
@@ -233,7 +281,7 @@ def _network_config(path: Path, config: dict[str, Any]) -> NetworkConfig:
         raise InputError(f"{path}: damaged: {error}") from error
 
 
-def _read_scores(path: Path, network: NetworkConfig) -> dict[str, Any]:
+def _read_scores(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
     """Checks the names, shapes and dtypes in the weights' header, and returns the scores in it."""
     from safetensors import SafetensorError, safe_open
 
@@ -246,14 +294,13 @@ def _read_scores(path: Path, network: NetworkConfig) -> dict[str, Any]:
             found = {name: (tuple(piece.get_shape()), piece.get_dtype()) for name, piece in slices.items()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: damaged or cut short: {error}") from error
-    shapes = network.parameter_shapes()
     if found.keys() != shapes.keys():
         odd = sorted(found.keys() ^ shapes.keys())
         raise InputError(f"{path}: does not fit config.json: {', '.join(odd)} missing or unexpected")
-    for name, shape in shapes.items():
-        if found[name] != (shape, "F32"):
+    for name, (shape, dtype) in shapes.items():
+        if found[name] != (shape, dtype):
             got_shape, got_dtype = found[name]
-            raise InputError(f"{path}: {name} is {got_dtype} {got_shape}, config.json wants F32 {shape}")
+            raise InputError(f"{path}: {name} is {got_dtype} {got_shape}, config.json wants {dtype} {shape}")
     try:
         scores = json.loads(metadata.get("scores", "{}"))
     except ValueError as error:

@@ -33,7 +33,20 @@ def test_system(cli):
     text = cli("info", "--system").stdout
     assert simd.instruction_set() in text
     assert "OpenBLAS" in text
-    assert json.loads(cli("info", "--system", "--json").stdout)["threads"] == get_num_threads()
+    facts = json.loads(cli("info", "--system", "--json").stdout)
+    assert facts["threads"] == get_num_threads()
+    assert facts["supported"] == simd.supported_instruction_sets()
+
+
+def test_system_says_what_each_instruction_set_gives(cli):
+    """The fallback chain: what is native, what is emulated, what the BLAS does."""
+    for name in simd.supported_instruction_sets():
+        simd.set_instruction_set(name)
+        facts = json.loads(cli("info", "--system", "--json").stdout)
+        assert facts["instruction_set"] == name
+        assert facts["fp32_products"] == ("BLAS" if name == "baseline" else "packed")
+        assert facts["bf16_products"] == ("native" if name == "avx512_bf16" else "emulated")
+        assert facts["int8_products"] == ("native" if name in ("avx512_bf16", "avx512_vnni") else "plain C")
 
 
 def test_bad_input_is_one_line(fails, run, tmp_path):
@@ -45,7 +58,7 @@ def test_bad_input_is_one_line(fails, run, tmp_path):
 
 def test_version_and_help(cli):
     assert cli("--version").stdout == f"textgru {textgru.__version__}\n"
-    for arguments in (["--help"], ["train", "-h"], ["sample", "--help"], ["info", "--help"], ["corpora", "--help"]):
+    for arguments in (["--help"], ["train", "-h"], ["sample", "--help"], ["info", "--help"], ["eval", "-h"], ["quantize", "-h"], ["corpora", "--help"]):
         result = cli(*arguments)
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")

@@ -1,5 +1,7 @@
 """One token at a time: against the batched forward pass, and the draw against its definition."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,56 @@ def test_packing(n):
     assert packed.shape == (2, n, 64)
     np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, n)[:70], matrix)
     np.testing.assert_array_equal(packed.transpose(0, 2, 1).reshape(128, n)[70:], 0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("hidden", [17, 200])
+def test_generate_is_step_and_draw(hidden, threads, precision):
+    set_num_threads(threads)
+    parts = network(130, 5, hidden, 2, dtype=np.float32)
+    many, single = TokenStep(*parts, precision=precision), TokenStep(*parts, precision=precision)
+    u = np.random.default_rng(1).random(40)
+    token, wanted = 3, []
+    for number in u:
+        single.step(token)
+        token = single.draw(0.9, number)
+        wanted.append(token)
+    assert many.generate(3, u, 0.9).tolist() == wanted
+    np.testing.assert_array_equal(many.state, single.state)
+    assert len(set(wanted)) > 10
+    assert many.generate(3, u[:0], 0.9).tolist() == []
+
+
+def test_a_token_that_is_never_drawn():
+    embedding, gru, output = network(70, 5, 9, 1, dtype=np.float32)
+    output.parameters["bias"][66] = 50  # far above all others
+    step = TokenStep(embedding, gru, output)
+    u = np.random.default_rng(1).random(30)
+    assert set(step.generate(0, u, 1.0).tolist()) == {66}
+    assert 66 not in step.generate(0, u, 1.0, 66)
+    for bad in (-2, 70):
+        with pytest.raises(IndexError, match=f"never: expected -1 to 69, got {bad}"):
+            step.generate(0, u, 1.0, bad)
+    with pytest.raises(IndexError, match="token: expected 0 to 69, got 70"):
+        step.generate(70, u, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_are_those_of_the_scores(threads, dtype):
+    set_num_threads(threads)
+    parts = network(65, 5, 190, 2, dtype=dtype)
+    tokens = np.random.default_rng(1).integers(0, 65, 21)
+    step = TokenStep(*parts)
+    wanted = []
+    for token, target in itertools.pairwise(tokens):
+        step.step(token)
+        scores = step.logits.astype(np.float64)
+        wanted.append(np.log(np.exp(scores).sum()) - scores[target])
+    got = TokenStep(*parts).losses(tokens[:-1], tokens[1:])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    with pytest.raises(IndexError, match="targets: expected indices from 0 to 64, got 65"):
+        step.losses(tokens[:2], np.array([3, 65]))
+    with pytest.raises(ValueError, match="targets: "):
+        step.losses(tokens[:2], tokens[:3])

@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 import click
 
 from textgru.cli.corpora import corpora
+from textgru.cli.eval import evaluate
 from textgru.cli.info import info
+from textgru.cli.quantize import quantize
 from textgru.cli.sample import sample
 from textgru.cli.train import train
 from textgru.errors import TextgruError
@@ -80,5 +82,5 @@ def main() -> None:
     """
 
 
-for command in (train, sample, info, corpora):
+for command in (train, sample, evaluate, info, quantize, corpora):
     main.add_command(command)

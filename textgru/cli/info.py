@@ -45,6 +45,7 @@ def _system() -> dict[str, Any]:
         "instruction_set": simd.instruction_set(),
         "supported": simd.supported_instruction_sets(),
         "bf16_products": "native" if simd.bf16_is_fast() else "emulated",
+        "int8_products": "native" if simd.int8_is_fast() else "plain C",
         "fp32_products": "packed" if products.product_kernels() == "packed" else "BLAS",
         "blas": blas.blas_version(),
         "openmp": "yes" if threads.has_openmp() else "no: built single-threaded",
@@ -60,6 +61,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "format_version": run.config["format_version"],
         "parameters": run.network.parameter_count(),
         "vocab_size": run.network.vocab_size,
+        "precision": run.precision,
         "val_loss": run.scores.get("val_loss"),
         "bits_per_char": run.scores.get("bits_per_char"),
         "train_loss": run.scores.get("train_loss"),
@@ -77,7 +79,7 @@ def _print_run(run: Run, facts: dict[str, Any]) -> None:
         ("run", facts["path"]),
         ("network", f"GRU, {network.num_layers} x {network.hidden_size} units, embedding {network.embedding_size}"
          + (", tied weights" if network.tie_weights else "")),
-        ("parameters", f"{facts['parameters']:,}"),
+        ("parameters", f"{facts['parameters']:,}" + (", in 8-bit integers" if run.precision == "int8" else "")),
         ("tokenizer", f"{run.tokenizer.kind}, {network.vocab_size:,} tokens"),
         ("text", ", ".join(corpus.get("files", [])) + f": {corpus.get('characters', 0):,} characters"),
     ]  # fmt: skip
@@ -86,7 +88,8 @@ def _print_run(run: Run, facts: dict[str, Any]) -> None:
                       f"epochs, {facts['seconds']:.0f} s (the weights that were kept)"))  # fmt: skip
     if facts["val_loss"] is not None:
         lines.append(("validation", f"{facts['val_loss']:.4f} nats a token, {facts['bits_per_char']:.3f} bits a "
-                      f"character, on the last {corpus.get('validation_tokens', 0):,} tokens"))  # fmt: skip
+                      f"character, on the last {corpus.get('validation_tokens', 0):,} tokens"
+                      + (" (before the weights were quantised)" if run.precision == "int8" else "")))  # fmt: skip
     settings = ", ".join(f"{name} {value:g}" for name, value in training.items() if isinstance(value, (int, float)))
     lines.append(("settings", settings))
     for name, value in lines:

@@ -23,3 +23,11 @@ def threads_option(function: Function) -> Function:
         "--threads", "-t", type=click.IntRange(1, 1024), expose_value=False, callback=_set_threads,
         help="CPU threads.  [default: all CPUs, or OMP_NUM_THREADS]",
     )(function)  # fmt: skip
+
+
+def precision_option(function: Function) -> Function:
+    """--precision of the commands that use a trained model."""
+    return click.option(
+        "--precision", type=click.Choice(["fp32", "int8"]),
+        help="int8: weights as 8-bit integers, faster.  [default: as the run is stored]",
+    )(function)  # fmt: skip

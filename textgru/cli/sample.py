@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from textgru.cli.options import threads_option
+from textgru.cli.options import precision_option, threads_option
 
 BETWEEN_SAMPLES = "---"
 MOST_NAMED = 10
@@ -38,6 +38,7 @@ MOST_NAMED = 10
     show_default=True,
     help=f'How many texts; a line "{BETWEEN_SAMPLES}" stands between two.',
 )
+@precision_option
 @threads_option
 def sample(
     run: str,
@@ -48,13 +49,14 @@ def sample(
     top_p: float | None,
     seed: int | None,
     num_samples: int,
+    precision: str | None,
 ) -> None:
     """Write text with the model in the directory RUN, to standard output, as it is generated."""
     import numpy as np
 
     from textgru.language_model import load
 
-    model = load(run)
+    model = load(run, precision=precision)
     unknown = model.tokenizer.unknown_characters(prompt)
     if unknown:
         shown = ", ".join(map(ascii, unknown[:MOST_NAMED])) + (", ..." if len(unknown) > MOST_NAMED else "")

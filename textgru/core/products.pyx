@@ -112,7 +112,7 @@ cdef class Products:
         cdef const float* start = NULL
         cdef Py_ssize_t start_row = 0
         cdef float[::1] packed
-        if products == NULL or (m < FEWEST_PACKED_ROWS and self.precision == "fp32"):
+        if products == NULL or k == 0 or (m < FEWEST_PACKED_ROWS and self.precision == "fp32"):
             _multiply_blas[float](a, b, c, bias, accumulate)
             return
         _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
@@ -127,9 +127,9 @@ cdef class Products:
             start = &bias_view[0]
         if accumulate:
             start, start_row = &c[0, 0], _row_stride(c)
-        packed = self.room.get("packed", whole_blocks(n) * max(units_of(products, k), 1))
+        packed = self.room.get("packed", whole_blocks(n) * units_of(products, k))
         _multiply_packed(
-            products, m, n, k, &a[0, 0] if k else NULL, _stride(a, 0), _stride(a, 1), &b[0, 0] if k else NULL,
+            products, m, n, k, &a[0, 0], _stride(a, 0), _stride(a, 1), &b[0, 0],
             _stride(b, 0), _stride(b, 1), start, start_row, &c[0, 0], _row_stride(c), &packed[0])
 
 

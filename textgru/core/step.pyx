@@ -8,6 +8,7 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport parallel
+from libc.math cimport INFINITY
 from libc.stdint cimport int8_t, int32_t, uint8_t, uintptr_t
 from libc.string cimport memcpy
 
@@ -281,15 +282,20 @@ cdef void _rows(
             matrix.offset + first, <const float*>matrix.bias + first, vector.q, vector.step, y + first)
 
 
-cdef void _step(TokenStep self, team* together, Py_ssize_t token, uint8_t* scratch) noexcept nogil:
+cdef void _step(
+    TokenStep self, team* together, Py_ssize_t token, uint8_t* scratch, Py_ssize_t never=-1,
+) noexcept nogil:
+    """The calling thread's part of a step; the score of `never` becomes that of what can't be."""
     if self.single:
-        _step_of[float](self, together, token, <float*>scratch)
+        _step_of[float](self, together, token, <float*>scratch, never)
     else:
-        _step_of[double](self, together, token, <double*>scratch)
+        _step_of[double](self, together, token, <double*>scratch, never)
 
 
-cdef void _step_of(TokenStep self, team* together, Py_ssize_t token, floating* projected) noexcept nogil:
-    """The calling thread's part of a step; `projected` is the start of its scratch."""
+cdef void _step_of(
+    TokenStep self, team* together, Py_ssize_t token, floating* projected, Py_ssize_t never,
+) noexcept nogil:
+    """`projected` is the start of the thread's scratch."""
     cdef Py_ssize_t H = self.hidden
     cdef Py_ssize_t padded = self.padded
     cdef Py_ssize_t rank = team_rank()
@@ -360,10 +366,12 @@ cdef void _step_of(TokenStep self, team* together, Py_ssize_t token, floating* p
         below = h_next
         inputs = H
     blocks = whole_blocks(self.vocab) // TEXTGRU_PACKED_COLUMNS
+    first = blocks * rank // size * TEXTGRU_PACKED_COLUMNS
+    last = blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
     vector = _vector(self.quantized, below, H, q)
-    _rows[floating](
-        &self.output, blocks * rank // size * TEXTGRU_PACKED_COLUMNS,
-        blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS, vector, <floating*>self.logits_start)
+    _rows[floating](&self.output, first, last, vector, <floating*>self.logits_start)
+    if first <= never < last:
+        (<floating*>self.logits_start)[never] = -INFINITY
     team_wait(together)
 
 
@@ -374,8 +382,8 @@ cdef void _generate(
     """Every thread draws for itself, the same token."""
     cdef Py_ssize_t i
     for i in range(n):
-        _step(self, together, token, scratch)
-        token = _draw_token(self, temperature, u[i], scratch, never)
+        _step(self, together, token, scratch, never)
+        token = _draw_token(self, temperature, u[i], scratch)
         if team_rank() == 0:
             out[i] = token
 
@@ -394,32 +402,25 @@ cdef void _losses(
                 out[i] = kernels.f64.cross_entropy(self.vocab, <double*>self.logits_start, targets[i], 1, NULL)
 
 
-cdef Py_ssize_t _draw_token(
-    TokenStep self, double temperature, double u, uint8_t* scratch, Py_ssize_t never=-1,
-) noexcept nogil:
+cdef Py_ssize_t _draw_token(TokenStep self, double temperature, double u, uint8_t* scratch) noexcept nogil:
     if self.single:
         return _draw[float](
-            <float*>self.logits_start, <float*>scratch + 10 * self.padded, self.vocab, temperature, u, never)
+            <float*>self.logits_start, <float*>scratch + 10 * self.padded, self.vocab, temperature, u)
     return _draw[double](
-        <double*>self.logits_start, <double*>scratch + 10 * self.padded, self.vocab, temperature, u, never)
+        <double*>self.logits_start, <double*>scratch + 10 * self.padded, self.vocab, temperature, u)
 
 
 cdef Py_ssize_t _draw(
-    const floating* logits, floating* p, Py_ssize_t n, double temperature, double u, Py_ssize_t never,
+    const floating* logits, floating* p, Py_ssize_t n, double temperature, double u,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t last = 0
     cdef double target
-    cdef double total
+    cdef double total = 0
     if floating is float:
-        total = kernels.f32.boltzmann(n, logits, 1 / temperature, p)
+        target = u * kernels.f32.boltzmann(n, logits, 1 / temperature, p)
     else:
-        total = kernels.f64.boltzmann(n, logits, 1 / temperature, p)
-    if never >= 0:
-        total -= p[never]
-        p[never] = 0
-    target = u * total
-    total = 0
+        target = u * kernels.f64.boltzmann(n, logits, 1 / temperature, p)
     for i in range(n):
         if p[i] > 0:
             last = i  # in case rounding leaves the sum just below the target

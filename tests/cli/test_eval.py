@@ -1,0 +1,71 @@
+"""textgru eval and textgru quantize, as a user calls them."""
+
+import json
+import math
+
+import textgru
+
+
+def test_it_says_what_the_library_says(cli, run, text_file):
+    result = cli("eval", run, text_file, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    text = text_file.read_text(encoding="utf-8")
+    score = textgru.load(run).score(text)
+    assert facts["loss"] == score.loss
+    assert facts["tokens"] == score.tokens == len(text) - 1
+    assert facts["characters"] == len(text)
+    assert facts["perplexity"] == math.exp(score.loss)
+    assert math.isclose(facts["bits_per_char"], score.loss / math.log(2) * (len(text) - 1) / len(text))
+    assert facts["precision"] == "fp32"
+    assert f"{score.loss:.4f} nats a token" in cli("eval", run, text_file).stdout
+
+
+def test_files_and_standard_input_are_one_text(cli, run, tmp_path):
+    (tmp_path / "a").write_text("The ferry crossed ", encoding="utf-8")
+    (tmp_path / "b").write_text("the river.", encoding="utf-8")
+    both = json.loads(cli("eval", run, tmp_path / "a", tmp_path / "b", "--json").stdout)
+    piped = json.loads(cli("eval", run, "-", tmp_path / "b", "--json", stdin="The ferry crossed ").stdout)
+    assert both == piped
+    assert both["loss"] == textgru.load(run).score("The ferry crossed the river.").loss
+
+
+def test_precision(cli, run, text_file):
+    exact, rounded = (
+        json.loads(cli("eval", run, text_file, "--json", "--precision", precision).stdout)
+        for precision in ("fp32", "int8")
+    )
+    assert rounded["precision"] == "int8"
+    assert 0 < abs(rounded["loss"] - exact["loss"]) < 0.002
+
+
+def test_bad_input_is_one_line(fails, run, tmp_path):
+    (tmp_path / "one").write_text("x")
+    (tmp_path / "empty").write_text("")
+    assert "too little text" in fails("eval", run, tmp_path / "one")
+    assert "no text in it" in fails("eval", run, tmp_path / "empty")
+    assert "no such file" in fails("eval", run, tmp_path / "none")
+    assert "no such run" in fails("eval", tmp_path / "none", tmp_path / "one")
+    assert "'int4' is not one of" in fails("eval", run, tmp_path / "one", "--precision", "int4")
+
+
+def test_quantize_saves_a_smaller_run(cli, fails, run, tmp_path):
+    result = cli("quantize", run, "--out", tmp_path / "small")
+    assert result.exit_code == 0, result.output
+    sizes = [(path / "model.safetensors").stat().st_size for path in (tmp_path / "small", run)]
+    assert result.stdout == f"saved in   {tmp_path / 'small'}; weights {sizes[0]:,} bytes, before {sizes[1]:,}\n"
+    assert sizes[0] < sizes[1] / 2
+    facts = json.loads(cli("info", tmp_path / "small", "--json").stdout)
+    assert facts["precision"] == "int8"
+    assert "in 8-bit integers" in cli("info", tmp_path / "small").stdout
+    written = cli("sample", tmp_path / "small", "-n", 100, "-s", 1).stdout
+    assert written == cli("sample", run, "-n", 100, "-s", 1, "--precision", "int8").stdout
+    assert cli("sample", tmp_path / "small", "-n", 100, "-s", 1, "--precision", "fp32").exit_code == 0
+    assert "holds another run" in fails("quantize", run, "--out", tmp_path / "small")
+    assert cli("quantize", run, "--out", tmp_path / "small", "--overwrite").exit_code == 0
+    assert "no such run" in fails("quantize", tmp_path / "none")
+
+
+def test_quantize_names_the_new_run_after_the_old_one(cli, run):
+    assert cli("quantize", run).exit_code == 0
+    assert textgru.load(run.with_name("tales-int8")).precision == "int8"

@@ -1,0 +1,58 @@
+"""textgru eval"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+
+from textgru.cli.options import precision_option, threads_option
+
+
+@click.command("eval", short_help="Say how well a model predicts a text.")
+@click.argument("run", metavar="RUN")
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@precision_option
+@threads_option
+def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, precision: str | None) -> None:
+    """Say how well the model in the directory RUN predicts text files ("-" is standard input).
+
+    The text is read from its start to its end as one; its first token is given. Characters that the model has never seen
+    count as the unknown token.
+    """
+    from textgru.corpus import STANDARD_INPUT, Corpus, check_files, spool_standard_input
+    from textgru.errors import InputError
+    from textgru.evaluate import evaluate as score_tokens
+    from textgru.language_model import load
+
+    check_files(files, encoding)
+    model = load(run, precision=precision)
+    with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
+        paths = [Path(file) for file in files]
+        if STANDARD_INPUT in files:
+            spooled = Path(folder, "standard-input")
+            spool_standard_input(spooled)
+            paths = [spooled if str(path) == STANDARD_INPUT else path for path in paths]
+        corpus = Corpus.encode(model.tokenizer, paths, Path(folder, "tokens.bin"), encoding=encoding, val_fraction=0)
+        if len(corpus.train) < 2:
+            raise InputError(f"{', '.join(files)}: too little text; give at least two tokens")
+        score = score_tokens(model.network, corpus.train, streams=1, precision=model.precision)
+        facts = {
+            "loss": score.loss,
+            "perplexity": score.perplexity,
+            "bits_per_char": score.bits_per_char(score.tokens, corpus.characters),
+            "tokens": score.tokens,
+            "characters": corpus.characters,
+            "precision": model.precision,
+        }
+        del corpus  # lets go of the mapped file
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"loss        {score.loss:.4f} nats a token, perplexity {score.perplexity:.4g}")
+    click.echo(f"characters  {facts['bits_per_char']:.4f} bits each")
+    click.echo(f"text        {score.tokens + 1:,} tokens, {facts['characters']:,} characters, read in {model.precision}")

@@ -1,0 +1,26 @@
+"""textgru quantize"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Save a model with 8-bit weights, a quarter of the size.")
+@click.argument("run", metavar="RUN")
+@click.option("--out", "-o", metavar="RUN", help="Directory for the smaller run.  [default: RUN-int8]")
+@click.option("--overwrite", is_flag=True, help="Replace the run that --out holds.")
+def quantize(run: str, out: str | None, overwrite: bool) -> None:
+    """Save the model in the directory RUN with weights as 8-bit integers.
+
+    The new run samples and is evaluated in int8 unless --precision says otherwise. `textgru eval` on both, with a text
+    that neither was trained on, shows what it costs: usually less than 0.001 nats.
+    """
+    from textgru.checkpoint import WEIGHTS
+    from textgru.language_model import load
+
+    target = Path(out) if out else Path(run).with_name(Path(run).name + "-int8")
+    load(run).save(target, precision="int8", overwrite=overwrite)
+    before, after = (Path(folder, WEIGHTS).stat().st_size for folder in (run, target))
+    click.echo(f"saved in   {target}; weights {after:,} bytes, before {before:,}")
