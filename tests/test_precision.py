@@ -92,9 +92,8 @@ def test_a_model_of_8_bits_is_saved_and_loaded(runs, tmp_path):
     small = textgru.load(tmp_path / "small")
     assert (model.precision, small.precision) == ("fp32", "int8")
     assert small.run.scores == model.run.scores
-    assert small.generate(length=200, seed=3) == textgru.load(runs / "fp32", precision="int8").generate(
-        length=200, seed=3
-    )
+    held_out = TEXT[-6000:]
+    assert 0 < abs(small.score(held_out).loss - model.score(held_out).loss) < 0.002
     again = tmp_path / "again"
     small.save(again, precision="int8")
     first, second = (textgru.load(path).network.parameters.values for path in (tmp_path / "small", again))

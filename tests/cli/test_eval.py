@@ -59,7 +59,7 @@ def test_quantize_saves_a_smaller_run(cli, fails, run, tmp_path):
     assert facts["precision"] == "int8"
     assert "in 8-bit integers" in cli("info", tmp_path / "small").stdout
     written = cli("sample", tmp_path / "small", "-n", 100, "-s", 1).stdout
-    assert written == cli("sample", run, "-n", 100, "-s", 1, "--precision", "int8").stdout
+    assert written == textgru.load(tmp_path / "small").generate(length=100, seed=1) + "\n"
     assert cli("sample", tmp_path / "small", "-n", 100, "-s", 1, "--precision", "fp32").exit_code == 0
     assert "holds another run" in fails("quantize", run, "--out", tmp_path / "small")
     assert cli("quantize", run, "--out", tmp_path / "small", "--overwrite").exit_code == 0
