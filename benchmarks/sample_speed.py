@@ -3,8 +3,9 @@
     python -m benchmarks.sample_speed [--rounds N] [--only ROW] [--json FILE]
 
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
-carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in float32
-and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime (one thread) joins where it and onnx are installed.
+carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in
+float32 and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime
+(one thread) joins where it and onnx are installed.
 """
 
 from __future__ import annotations

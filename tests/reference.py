@@ -8,7 +8,7 @@ def sigmoid(x):
 
 
 def bf16(x):
-    """Numbers rounded to bfloat16 (8 bits of significand), to nearest, ties to even, as float64; no subnormal numbers."""
+    """Numbers rounded to bfloat16 (8 bits of significand), to nearest, ties to even, as float64; none subnormal."""
     x = np.asarray(x, np.float64)
     significand, exponent = np.frexp(x)
     result = np.ldexp(np.rint(significand * 256), exponent - 8)

@@ -1,7 +1,6 @@
 """Training in bfloat16, and models with 8-bit weights, through textgru's own face."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -87,7 +86,7 @@ def test_int8_generates_and_scores(runs):
 def test_a_model_of_8_bits_is_saved_and_loaded(runs, tmp_path):
     model = textgru.load(runs / "fp32")
     model.save(tmp_path / "small", precision="int8")
-    size, before = (os.path.getsize(path / "model.safetensors") for path in (tmp_path / "small", runs / "fp32"))
+    size, before = ((path / "model.safetensors").stat().st_size for path in (tmp_path / "small", runs / "fp32"))
     assert size < 0.32 * before  # biases and scales stay in float32
     small = textgru.load(tmp_path / "small")
     assert (model.precision, small.precision) == ("fp32", "int8")

@@ -3,8 +3,8 @@ nothing in it is executed.
 
     config.json          format_version, the network's and the training's settings, what the corpus was
     tokenizer.json       Hugging Face tokenizers format
-    model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata. In an int8
-                         run each matrix is I8 and has its rows' scales beside it, NAME.scale
+    model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata. In an
+                         int8 run each matrix is I8 and has its rows' scales beside it, NAME.scale
     metrics.jsonl        one JSON object an event
 """
 

@@ -37,8 +37,9 @@ def draw_tokens(
     if sampling.plain:
         for first in range(0, length, DRAWN_AT_A_TIME):
             u = rng.random(min(DRAWN_AT_A_TIME, length - first))
-            for token in step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist():
-                yield token
+            drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
+            yield from drawn
+            token = drawn[-1]
         return
     for _ in range(length):
         step.step(token)

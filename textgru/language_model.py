@@ -26,8 +26,9 @@ class LanguageModel:
         model = textgru.load("runs/demo")
         print(model.generate("Once", length=300, seed=1))
 
-    `run` is the run that it came from, or None. `precision` "int8" generates and scores with weights as 8-bit integers:
-    faster, and within a few thousandths of a nat (docs/precision.md). An object must not be used by two threads at once.
+    `run` is the run that it came from, or None. `precision` "int8" generates and scores with weights as 8-bit
+    integers: faster, the loss within a thousandth or so (docs/precision.md). An object must not be used by two threads
+    at once.
     """
 
     def __init__(
@@ -87,12 +88,11 @@ class LanguageModel:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""
         return self.score(text).perplexity
 
-
     def save(self, out: str | Path, *, precision: str = "fp32", overwrite: bool = False) -> None:
         """Saves the model as a run directory `out`; in "int8" it takes a quarter of the space.
 
-        Settings and scores are those of the run that it came from. Raises InputError (a ValueError) where `out` can't be
-        written, or holds a run and `overwrite` is false.
+        Settings and scores are those of the run that it came from. Raises InputError (a ValueError) where `out` can't
+        be written, or holds a run and `overwrite` is false.
         """
         if precision not in PRECISIONS:
             raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")

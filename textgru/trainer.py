@@ -31,8 +31,8 @@ class TrainingConfig:
     `learning_rate`). Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
     included) that is given; without epochs and steps after 20 epochs at the latest, and with none of the three after 20
     million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations. `precision` is
-    that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the CPU
-    multiplies bfloat16 itself; evaluations are always in float32.
+    that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
+    CPU multiplies bfloat16 itself; evaluations are always in float32.
     """
 
     batch_size: int = 32
@@ -46,7 +46,7 @@ class TrainingConfig:
     max_steps: int | None = None
     max_minutes: float | None = None
     eval_every: int | None = None
-    precision: str = "fp32"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

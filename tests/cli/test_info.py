@@ -58,7 +58,15 @@ def test_bad_input_is_one_line(fails, run, tmp_path):
 
 def test_version_and_help(cli):
     assert cli("--version").stdout == f"textgru {textgru.__version__}\n"
-    for arguments in (["--help"], ["train", "-h"], ["sample", "--help"], ["info", "--help"], ["eval", "-h"], ["quantize", "-h"], ["corpora", "--help"]):
+    for arguments in (
+        ["--help"],
+        ["train", "-h"],
+        ["sample", "--help"],
+        ["info", "--help"],
+        ["eval", "-h"],
+        ["quantize", "-h"],
+        ["corpora", "--help"],
+    ):
         result = cli(*arguments)
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")

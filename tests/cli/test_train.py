@@ -48,8 +48,8 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
     }  # fmt: skip
     assert config["training"] == {
         "batch_size": 4, "seq_length": 8, "learning_rate": 0.01, "min_lr": 0.002, "warmup": 3, "weight_decay": 0.5,
-        "grad_clip": 2.0, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2, "precision": "bf16", "seed": 11,
-        "threads": 1,
+        "grad_clip": 2.0, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
+        "precision": "bf16", "seed": 11, "threads": 1,
     }  # fmt: skip
     assert config["tokenizer"] == {"kind": "bpe"}
     tokens = config["corpus"]["train_tokens"] + config["corpus"]["validation_tokens"]

@@ -133,9 +133,7 @@ def test_what_does_not_fit_is_named(precision):
             bias=zeros(4, np.float32),
         )  # fmt: skip
     with pytest.raises(ValueError, match="rows or columns are contiguous"):
-        products.multiply(
-            zeros((40, 6), np.float32)[::2, ::2], zeros((3, 5), np.float32), zeros((20, 5), np.float32)
-        )
+        products.multiply(zeros((40, 6), np.float32)[::2, ::2], zeros((3, 5), np.float32), zeros((20, 5), np.float32))
 
 
 def test_the_choice_of_kernels():

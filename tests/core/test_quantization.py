@@ -81,10 +81,8 @@ class Reference:
         for number, (layer, h) in enumerate(zip(self.layers, state, strict=True)):
             w_ih, b_ih = layer["ih"]
             w_hh, b_hh = layer["hh"]
-            if number == 0 and self.table:
-                x = self.exact_ih @ below + b_ih
-            else:
-                x = w_ih @ quantised(below) + b_ih
+            in_table = number == 0 and self.table
+            x = (self.exact_ih @ below if in_table else w_ih @ quantised(below)) + b_ih
             g = w_hh @ quantised(h)
             below = cell(x, g, h, w_hh, b_hh, self.reset_after)
             state[number] = below

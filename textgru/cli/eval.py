@@ -21,8 +21,8 @@ from textgru.cli.options import precision_option, threads_option
 def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, precision: str | None) -> None:
     """Say how well the model in the directory RUN predicts text files ("-" is standard input).
 
-    The text is read from its start to its end as one; its first token is given. Characters that the model has never seen
-    count as the unknown token.
+    The text is read from its start to its end as one; its first token is given. Characters that the model has never
+    seen count as the unknown token.
     """
     from textgru.corpus import STANDARD_INPUT, Corpus, check_files, spool_standard_input
     from textgru.errors import InputError
@@ -55,4 +55,6 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
         return
     click.echo(f"loss        {score.loss:.4f} nats a token, perplexity {score.perplexity:.4g}")
     click.echo(f"characters  {facts['bits_per_char']:.4f} bits each")
-    click.echo(f"text        {score.tokens + 1:,} tokens, {facts['characters']:,} characters, read in {model.precision}")
+    click.echo(
+        f"text        {score.tokens + 1:,} tokens, {facts['characters']:,} characters, read in {model.precision}"
+    )

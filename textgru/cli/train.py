@@ -65,9 +65,9 @@ INTERRUPTED = 130
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
-    default="fp32",
+    default="auto",
     show_default=True,
-    help="Of a training step's products. bf16 is faster where the CPU has it; auto then takes it.",
+    help="Of a training step's products; auto is bf16 where the CPU multiplies it itself.",
 )
 @click.option(
     "--seed",

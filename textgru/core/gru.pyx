@@ -15,7 +15,6 @@ from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_sh
 from textgru.core.simd cimport kernels, textgru_products
 from textgru.core.threads cimport threads_for
 
-from textgru.core.products import Products
 from textgru.core.recurrent import Recurrent
 from textgru.core.sums import column_sums
 
@@ -387,7 +386,7 @@ def _backward(
         if p.products != NULL and (bf16 or T >= SHORTEST_PACKED):
             p.reset_after, p.T, p.B, p.H, p.h = reset_after, T, B, H, <float*>&h[0, 0, 0]
             p.gates, p.product, p.dy, p.dh = &gates[0, 0, 0], &product[0, 0], &dy[0, 0, 0], &dh[0, 0]
-            packed = room.get("recurrent", whole_blocks(H) * (units_of(p.products, 2 * H) + units_of(p.products, 2 * H)))
+            packed = room.get("recurrent", 2 * whole_blocks(H) * units_of(p.products, 2 * H))
             converted = room.get("converted", 2 * B * units_of(p.products, 3 * H))
             p.packed, p.converted = &packed[0], &converted[0]
             p.by_units = _by_units(&p, threads)
@@ -463,7 +462,8 @@ class GRU(Recurrent):
     ):
         self.reset_after = bool(reset_after)
         super().__init__(
-            input_size, hidden_size, num_layers, bias=bias, dropout=dropout, precision=precision, dtype=dtype, seed=seed)
+            input_size, hidden_size, num_layers, bias=bias, dropout=dropout, precision=precision, dtype=dtype,
+            seed=seed)
 
     def _forward_layer(self, products, projected, index, w_hh, b_hh, h, saved, scratch):
         _forward(

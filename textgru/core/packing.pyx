@@ -39,7 +39,7 @@ cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_
 
 
 def pack_int8(integers) -> np.ndarray:
-    """Integers (rows, n) as (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros to fill up."""
+    """Integers (rows, n) as (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros added."""
     rows, n = integers.shape
     packed = np.zeros((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, -(-n // 4), TEXTGRU_PACKED_COLUMNS, 4), np.int8)
     if integers.size:

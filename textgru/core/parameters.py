@@ -58,8 +58,8 @@ class Layer:
 
     @property
     def precision(self) -> str:
-        """That of the products of a training pass, forward and backward: "fp32", or "bf16", which rounds their inputs to
-        bfloat16 and adds up in float32. Parameters, gradients and everything else stay float32; a pass with
+        """That of the products of a training pass, forward and backward: "fp32", or "bf16", which rounds their inputs
+        to bfloat16 and adds up in float32. Parameters, gradients and everything else stay float32; a pass with
         training=False multiplies in float32."""
         return self._training_products.precision
 

@@ -1,5 +1,4 @@
-"""Matrix products: our own with packed inputs, or the BLAS's; in float32, in float32 with inputs rounded to bfloat16, or in
-float64."""
+"""Matrix products, our own with packed inputs or the BLAS's: float32, its inputs rounded to bfloat16, or float64."""
 
 import os
 import warnings
@@ -32,8 +31,8 @@ cdef int chosen = AUTO
 
 
 def set_product_kernels(name: str) -> None:
-    """What multiplies float32 matrices from now on, in the whole process: "packed" (our own kernels), "blas", or "auto",
-    our own where the instruction set in use has wide vectors. Not while the core is computing.
+    """What multiplies float32 matrices from now on, in the whole process: "packed" (our own kernels), "blas", or
+    "auto", our own where the instruction set in use has wide vectors. Not while the core is computing.
 
     The environment variable TEXTGRU_PRODUCTS says what it is at import. bfloat16 products are always our own, float64
     products always the BLAS's. Raises ValueError for another name.
@@ -57,7 +56,7 @@ def check_precision(precision) -> str:
 
 
 def choose_precision(wanted) -> str:
-    """"fp32" or "bf16" as they are; for "auto" bf16 where the instruction set in use multiplies bfloat16 itself, else fp32.
+    """The precision wanted; for "auto" bf16 where the instruction set in use multiplies bfloat16 itself, else fp32.
 
     Raises ValueError for anything else.
     """
@@ -206,7 +205,8 @@ cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, 
         c[:, :] = 0
     if k == 0:
         return
-    a_row, a_column, b_row, b_column, c_row = _stride(a, 0), _stride(a, 1), _stride(b, 0), _stride(b, 1), _row_stride(c)
+    a_row, a_column, b_row, b_column = _stride(a, 0), _stride(a, 1), _stride(b, 0), _stride(b, 1)
+    c_row = _row_stride(c)
     with nogil:
         gemm_shared(
             a_column != 1, b_column != 1, m, n, k, <real>1, &a[0, 0], a_row if a_column == 1 else a_column,
@@ -221,7 +221,9 @@ cdef _add_rows(const real[::1] row, real[:, :] c):
             c[i, j] += row[j]
 
 
-cdef _check_shapes(Py_ssize_t m, Py_ssize_t k, Py_ssize_t n, Py_ssize_t b_rows, Py_ssize_t c_rows, Py_ssize_t c_columns):
+cdef _check_shapes(
+    Py_ssize_t m, Py_ssize_t k, Py_ssize_t n, Py_ssize_t b_rows, Py_ssize_t c_rows, Py_ssize_t c_columns,
+):
     if b_rows != k or c_rows != m or c_columns != n:
         raise ValueError(f"shapes don't fit: a is ({m}, {k}), b is ({b_rows}, {n}), c is ({c_rows}, {c_columns})")
 

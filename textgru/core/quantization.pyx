@@ -10,7 +10,7 @@ from textgru.core.threads cimport threads_for
 
 
 def quantize_rows(const float[:, ::1] matrix):
-    """Integers (rows, n) int8 and scales (rows,) float32 with matrix ~ integers * scales[:, None]; matrix (rows, n) float32.
+    """Integers (rows, n) int8 and scales (rows,) float32 with integers * scales[:, None] ~ matrix (rows, n) float32.
 
     The largest magnitude of a row becomes 127, so the error is at most half of its 127th part. Quantising what
     dequantize_rows gives returns the same integers. Numbers that are not finite give rubbish.

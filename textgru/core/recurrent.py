@@ -279,5 +279,5 @@ class Recurrent(Layer):
     def _bias_gradients(
         self, saved: np.ndarray, dtable: np.ndarray | None, db_ih: np.ndarray, db_hh: np.ndarray
     ) -> None:
-        """`dtable`, where there is one, is what _table_gradients made of `saved`: its sum is the same, over fewer rows."""
+        """`dtable`, where there is one, is what _table_gradients made of `saved`: the same sum, of fewer rows."""
         raise NotImplementedError

@@ -194,7 +194,7 @@ cdef class TokenStep:
         return tokens
 
     def losses(self, tokens, targets):
-        """Reads tokens (n,) intp; returns the negative log-likelihood of each target (n,) after its token, in nats, float64.
+        """Reads tokens (n,) intp; the negative log-likelihood of each target (n,) after its token, in nats, float64.
 
         Raises IndexError, TypeError or ValueError for arrays that don't fit.
         """
@@ -376,8 +376,8 @@ cdef void _step_of(
 
 
 cdef void _generate(
-    TokenStep self, team* together, Py_ssize_t token, Py_ssize_t n, const double* u, double temperature, Py_ssize_t never,
-    Py_ssize_t* out, uint8_t* scratch,
+    TokenStep self, team* together, Py_ssize_t token, Py_ssize_t n, const double* u, double temperature,
+    Py_ssize_t never, Py_ssize_t* out, uint8_t* scratch,
 ) noexcept nogil:
     """Every thread draws for itself, the same token."""
     cdef Py_ssize_t i

@@ -1,5 +1,5 @@
-/* bfloat16: the upper half of a float32, rounded to nearest, ties to even. Two of them stand in 32 bits, the first one
- * in the lower half. */
+/* bfloat16: the upper half of a float32, rounded to nearest, ties to even. Two of them stand in 32 bits, the first
+ * one in the lower half. */
 #ifndef TEXTGRU_BF16_H
 #define TEXTGRU_BF16_H
 

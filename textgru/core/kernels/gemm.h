@@ -1,44 +1,57 @@
-/* Matrix products of float32 whose inputs are taken as they are (f32) or rounded to bfloat16 (bf16) and whose sums are
- * float32; included by kernels.c for each.
+/* Matrix products of float32 whose inputs are taken as they are (f32) or rounded to bfloat16 (bf16) and whose sums
+ * are float32; included by kernels.c for each.
  *
- * The right side is packed before: blocks of 64 columns, and in a block unit after unit along k, so that a tile of up to
- * 6 rows reads it in one stream and sums in registers (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
- * multiplication"). A unit is what one instruction takes of k: one float, or a pair of bfloat16. The sum of an element is
- * made in the order of k, whatever the shape of the tile that it falls into.
+ * The right side is packed before: blocks of 64 columns, and in a block unit after unit along k, so that a tile of
+ * up to 6 rows reads it in one stream and sums in registers (Goto and van de Geijn 2008, "Anatomy of
+ * high-performance matrix multiplication"). A unit is what one instruction takes of k: one float, or a pair of
+ * bfloat16. The sum of an element is made in the order of k, whatever the shape of the tile that it falls into.
  *
  * UNIT: the type of a unit; UNIT_K: elements of k in it; WEIGHT: a vector of units; UNIT_OF(first, second): a unit
  * from floats; MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
  */
 
-#define UNROLL _Pragma("GCC unroll 8")
 #define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
 
 /* One tile; rows and vectors are constants where it is called, so that the sums are registers. */
-static inline __attribute__((always_inline)) void
-NAME(tile)(const int rows, const int vectors, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
-           const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+static inline __attribute__((always_inline)) void NAME(tile)(const int rows, const int vectors, size_t units,
+                                                             const UNIT *a, size_t a_row, size_t a_unit,
+                                                             const UNIT *packed, const float *start, size_t start_row,
+                                                             float *c, size_t ldc)
 {
     vector sum[TILE_ROWS][TILE_VECTORS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
             sum[r][v] = (vector){ 0 };
-    if (start)
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
+    }
+    if (start) {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++)
                 sum[r][v] = *(const vector *)(start + r * start_row + v * VECTOR_FLOATS);
+        }
+    }
     for (size_t u = 0; u < units; u++) {
         WEIGHT w[TILE_VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++)
+        UNROLL
+        for (int v = 0; v < vectors; v++)
             w[v] = *(const WEIGHT *)(packed + u * TEXTGRU_PACKED_COLUMNS + v * VECTOR_FLOATS);
-        UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
             const UNIT x = a[r * a_row + u * a_unit];
-            UNROLL for (int v = 0; v < vectors; v++)
+            UNROLL
+            for (int v = 0; v < vectors; v++)
                 sum[r][v] = MULTIPLY_ADD(sum[r][v], x, w[v]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
             *(vector *)(c + r * ldc + v * VECTOR_FLOATS) = sum[r][v];
+    }
 }
 
 #define CASE(r, v)                                                                                                   \
@@ -62,23 +75,24 @@ static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const
 #undef CASES
 
 /* As whole_vectors, for a number of columns that fills no whole vectors: by way of a tile beside. */
-static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
-                                  const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, const UNIT *a, size_t a_row,
+                                  size_t a_unit, const UNIT *packed, const float *start, size_t start_row, float *c,
+                                  size_t ldc)
 {
     float beside[TILE_ROWS][TILE_VECTORS * VECTOR_FLOATS];
     memset(beside, 0, sizeof(beside));
     for (size_t r = 0; r < rows && start; r++)
         memcpy(beside[r], start + r * start_row, columns * sizeof(float));
-    NAME(whole_vectors)(rows, (columns + VECTOR_FLOATS - 1) / VECTOR_FLOATS, units, a, a_row, a_unit, packed, beside[0],
-                        TILE_VECTORS * VECTOR_FLOATS, beside[0], TILE_VECTORS * VECTOR_FLOATS);
+    NAME(whole_vectors)(rows, (columns + VECTOR_FLOATS - 1) / VECTOR_FLOATS, units, a, a_row, a_unit, packed,
+                        beside[0], TILE_VECTORS * VECTOR_FLOATS, beside[0], TILE_VECTORS * VECTOR_FLOATS);
     for (size_t r = 0; r < rows; r++)
         memcpy(c + r * ldc, beside[r], columns * sizeof(float));
 }
 
 /* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. */
-static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit, size_t a_group,
-                           const UNIT *packed, size_t packed_block, const float *start, size_t start_row, float *c,
-                           size_t ldc)
+static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
+                           size_t a_group, const UNIT *packed, size_t packed_block, const float *start,
+                           size_t start_row, float *c, size_t ldc)
 {
     const size_t groups = (m + TILE_ROWS - 1) / TILE_ROWS;
     for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
@@ -93,7 +107,8 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
             const float *begin = start ? start + first * start_row + column : NULL;
             float *to = c + first * ldc + column;
             if (columns % VECTOR_FLOATS == 0)
-                NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row, to, ldc);
+                NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row,
+                                    to, ldc);
             else
                 NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc);
         }
@@ -103,7 +118,8 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
 static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
                                   const float *start, size_t start_row, float *c, size_t ldc)
 {
-    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c, ldc);
+    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
+                   ldc);
 }
 
 /* A row of floats, or two rows that are paired, as units. */
@@ -117,7 +133,8 @@ static inline void NAME(units_of_row)(size_t k, const float *RESTRICT x, UNIT *R
         y[whole] = UNIT_OF(x[k - 1], 0);
 }
 
-static inline void NAME(units_of_rows)(size_t n, const float *RESTRICT x, const float *RESTRICT second, UNIT *RESTRICT y)
+static inline void NAME(units_of_rows)(size_t n, const float *RESTRICT x, const float *RESTRICT second,
+                                       UNIT *RESTRICT y)
 {
     if (second) {
         SIMD
@@ -193,8 +210,8 @@ static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column,
 
 /* Rows first .. first + rows - 1 of the product, units u .. u + count - 1 of each sum. */
 static void NAME(gemm_block)(size_t first, size_t rows, size_t u, size_t count, size_t n, size_t k, const float *a,
-                             size_t a_row, size_t a_column, const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc,
-                 UNIT *block)
+                             size_t a_row, size_t a_column, const UNIT *packed, const float *start, size_t start_row,
+                             float *c, size_t ldc, UNIT *block)
 {
     const size_t packed_block = UNITS(k) * TEXTGRU_PACKED_COLUMNS;
     const size_t elements = k - u * UNIT_K < count * UNIT_K ? k - u * UNIT_K : count * UNIT_K;
@@ -205,7 +222,8 @@ static void NAME(gemm_block)(size_t first, size_t rows, size_t u, size_t count, 
     const size_t begin_row = u ? ldc : start_row;
     if (a_column != 1) {
         NAME(pack_left)(rows, elements, from, a_column, block);
-        NAME(multiply)(rows, n, count, block, 1, TILE_ROWS, count * TILE_ROWS, w, packed_block, begin, begin_row, to, ldc);
+        NAME(multiply)(rows, n, count, block, 1, TILE_ROWS, count * TILE_ROWS, w, packed_block, begin, begin_row, to,
+                       ldc);
     } else if (UNIT_K == 1) {
         NAME(multiply)(rows, n, count, (const UNIT *)from, a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc);
     } else {
@@ -214,8 +232,8 @@ static void NAME(gemm_block)(size_t first, size_t rows, size_t u, size_t count, 
     }
 }
 
-static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
-                       const float *start, size_t start_row, float *c, size_t ldc)
+static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column,
+                       const void *packed, const float *start, size_t start_row, float *c, size_t ldc)
 {
     UNIT block[GEMM_ROWS * GEMM_UNITS];
     const size_t units = UNITS(k);
@@ -223,13 +241,13 @@ static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_ro
     if (m < units) {
         for (size_t u = 0; u < units; u += GEMM_UNITS)
             for (size_t first = 0; first < m; first += GEMM_ROWS)
-                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a, a_row,
-                                 a_column, packed, start, start_row, c, ldc, block);
+                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a,
+                                 a_row, a_column, packed, start, start_row, c, ldc, block);
     } else {
         for (size_t first = 0; first < m; first += GEMM_ROWS)
             for (size_t u = 0; u < units; u += GEMM_UNITS)
-                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a, a_row,
-                                 a_column, packed, start, start_row, c, ldc, block);
+                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a,
+                                 a_row, a_column, packed, start, start_row, c, ldc, block);
     }
 }
 

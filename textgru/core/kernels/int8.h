@@ -37,8 +37,8 @@ static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRI
 #define INT8_IS_FAST 1
 
 static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT packed, const float *RESTRICT scale,
-                        const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q, float step,
-                        float *RESTRICT y)
+                        const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q,
+                        float step, float *RESTRICT y)
 {
     for (size_t block = 0; block < blocks; block++) {
         const int8_t *w = packed + block * quads * TEXTGRU_PACKED_COLUMNS * 4;
@@ -62,8 +62,8 @@ static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT pack
             int32_t four;
             memcpy(&four, q + i * 4, 4);
             for (int v = 0; v < 4; v++)
-                sum[0][v] = _mm512_dpbusd_epi32(sum[0][v], _mm512_set1_epi32(four),
-                                                _mm512_loadu_si512(w + (i * 4 + v) * 64));
+                sum[0][v] =
+                    _mm512_dpbusd_epi32(sum[0][v], _mm512_set1_epi32(four), _mm512_loadu_si512(w + (i * 4 + v) * 64));
         }
         for (int v = 0; v < 4; v++) {
             const size_t row = first + 16 * v;
@@ -78,8 +78,8 @@ static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT pack
 #define INT8_IS_FAST 0
 
 static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT packed, const float *RESTRICT scale,
-                        const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q, float step,
-                        float *RESTRICT y)
+                        const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q,
+                        float step, float *RESTRICT y)
 {
     for (size_t block = 0; block < blocks; block++) {
         const int8_t *RESTRICT w = packed + block * quads * TEXTGRU_PACKED_COLUMNS * 4;

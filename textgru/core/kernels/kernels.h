@@ -27,26 +27,27 @@
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL *x);                                  \
                                                                                                                      \
         /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih, IN g (3H) = W_hh h_prev, both (r, z, n);         \
-         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only the first `units` of the H:       \
-         * pointers may stand at a later unit. */                                                                    \
-        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, REAL *gates,  \
-                            REAL *h);                                                                                \
-        /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                      \
-         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations).       \
-         * `units` as in gru_forward. */                                                                             \
-        void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);                   \
+         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only the                       \
+         * first `units` of the H: pointers may stand at a later unit. So in all kernels of the GRU. */              \
+        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, \
+                            REAL *gates, REAL *h);                                                                   \
+        /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                              \
+         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations) */     \
+        void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);     \
                                                                                                                      \
         /* GRU, reset before the product (Cho et al. 2014), in two halves around the product W_hn (r * h_prev).      \
          * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] = r, z, r * h_prev */                   \
-        void (*gru_before_reset)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,          \
-                                 REAL *gates);                                                                       \
+        void (*gru_before_reset)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b,                \
+                                 const REAL *h_prev, REAL *gates);                                                   \
         /* Second half: IN g (H) = W_hn (r * h_prev); OUT gates[0:H] = n; OUT h (H) */                               \
-        void (*gru_before_output)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev,         \
-                                  REAL *gates, REAL *h);                                                             \
+        void (*gru_before_output)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b,               \
+                                  const REAL *h_prev, REAL *gates, REAL *h);                                         \
         /* As gru_backward, but out are dn, r, dz, r * h_prev */                                                     \
-        void (*gru_before_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);            \
+        void (*gru_before_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates,         \
+                                    REAL *dh);                                                                       \
         /* IN drh (H) = W_hn^T dn; IN/OUT gates: in r, out dr; IN/OUT dh += drh * r */                               \
-        void (*gru_before_backward_reset)(size_t units, size_t H, const REAL *drh, const REAL *h_prev, REAL *gates, REAL *dh);     \
+        void (*gru_before_backward_reset)(size_t units, size_t H, const REAL *drh, const REAL *h_prev, REAL *gates,  \
+                                          REAL *dh);                                                                 \
                                                                                                                      \
         /* y (blocks * 64) = b + W x for the one row x (n): W packed (blocks, n, 64), b (blocks * 64) */             \
         void (*matvec_packed)(size_t blocks, size_t n, const REAL *packed, const REAL *b, const REAL *x, REAL *y);   \
@@ -63,27 +64,29 @@
 TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);
 TEXTGRU_KERNEL_TABLE(double, textgru_kernels_f64);
 
-/* Products with a packed right side, float32 sums. The inputs are taken as they are, or rounded to bfloat16: then two
- * neighbours along k make one unit of 32 bits. A packed matrix (k, n) is (ceil(n / 64), units, 64) units, columns beyond
- * n zero; element (i, j) of a matrix that is to be packed or multiplied is at i * row + j * column, one of which is 1. */
+/* Products with a packed right side, float32 sums. The inputs are taken as they are, or rounded to bfloat16: then
+ * two neighbours along k make one unit of 32 bits. A packed matrix (k, n) is (ceil(n / 64), units, 64) units, columns
+ * beyond n zero; element (i, j) of a matrix that is to be packed or multiplied is at i * row + j * column, one of
+ * which is 1. */
 typedef struct {
     size_t unit_k; /* elements of k in a unit of 32 bits */
     void (*pack)(size_t k, size_t n, const float *b, size_t b_row, size_t b_column, void *packed);
     /* rows (rows, k) as rows of units, x_row floats and y_row units apart */
     void (*convert)(size_t rows, size_t k, const float *x, size_t x_row, void *y, size_t y_row);
-    /* C (m, n) = start + A (m, k) B (k, n): A in rows of units, B packed; start NULL for zeros, start_row 0 for the same
-     * row everywhere, or C itself */
-    void (*multiply)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed, const float *start,
-                     size_t start_row, float *c, size_t c_row);
+    /* C (m, n) = start + A (m, k) B (k, n): A in rows of units, B packed; start NULL for zeros, start_row 0 for the
+     * same row everywhere, or C itself */
+    void (*multiply)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
+                     const float *start, size_t start_row, float *c, size_t c_row);
     /* the same for A in floats, of any size */
     void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
                  const float *start, size_t start_row, float *c, size_t c_row);
 } textgru_products;
 
-/* Products of 8-bit integers: rows of weights times one vector. Weights (blocks, quads, 64, 4): 64 rows side by side, four
- * neighbours along k together; the vector in 0 .. 255, 128 being zero. Sums are exact, in int32. */
+/* Products of 8-bit integers: rows of weights times one vector. Weights (blocks, quads, 64, 4): 64 rows side by side,
+ * four neighbours along k together; the vector in 0 .. 255, 128 being zero. Sums are exact, in int32. */
 typedef struct {
-    /* q (n rounded up to a multiple of 4) = 128 + x / step, to nearest; returns step = max |x| / 127, or 1 for zeros */
+    /* q (n rounded up to a multiple of 4) = 128 + x / step, to nearest; returns step = max |x| / 127, or 1 for zeros
+     */
     float (*quantize)(size_t n, const float *x, uint8_t *q);
     /* the same for a row of weights, zero being 0 */
     float (*quantize_row)(size_t n, const float *x, int8_t *q);

@@ -50,8 +50,9 @@ static void NAME(dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL
     }
 }
 
-static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
-                              const REAL *RESTRICT h_prev, REAL *RESTRICT gates, REAL *RESTRICT h)
+static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g,
+                              const REAL *RESTRICT b, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
+                              REAL *RESTRICT h)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {
@@ -67,8 +68,8 @@ static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, co
     }
 }
 
-static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
-                               REAL *RESTRICT dh)
+static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev,
+                               REAL *RESTRICT gates, REAL *RESTRICT dh)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {
@@ -83,8 +84,8 @@ static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, 
     }
 }
 
-static void NAME(gru_before_reset)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
-                                   const REAL *RESTRICT h_prev, REAL *RESTRICT gates)
+static void NAME(gru_before_reset)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g,
+                                   const REAL *RESTRICT b, const REAL *RESTRICT h_prev, REAL *RESTRICT gates)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {
@@ -95,8 +96,9 @@ static void NAME(gru_before_reset)(size_t units, size_t H, const REAL *RESTRICT 
     }
 }
 
-static void NAME(gru_before_output)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, const REAL *RESTRICT b,
-                                    const REAL *RESTRICT h_prev, REAL *RESTRICT gates, REAL *RESTRICT h)
+static void NAME(gru_before_output)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g,
+                                    const REAL *RESTRICT b, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
+                                    REAL *RESTRICT h)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {
@@ -119,8 +121,8 @@ static void NAME(gru_before_backward)(size_t units, size_t H, const REAL *RESTRI
     }
 }
 
-static void NAME(gru_before_backward_reset)(size_t units, size_t H, const REAL *RESTRICT drh, const REAL *RESTRICT h_prev,
-                                            REAL *RESTRICT gates, REAL *RESTRICT dh)
+static void NAME(gru_before_backward_reset)(size_t units, size_t H, const REAL *RESTRICT drh,
+                                            const REAL *RESTRICT h_prev, REAL *RESTRICT gates, REAL *RESTRICT dh)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {

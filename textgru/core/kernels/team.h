@@ -1,5 +1,5 @@
-/* The threads of the parallel region that is running, for work in which they wait for one another at every step: a wait of
- * OpenMP's takes four times as long as this one (benchmarks.kernels). Where there are more threads than CPUs, a thread that
+/* The threads of the parallel region that is running, for work in which they wait for one another at every step: a
+ * wait of libgomp's takes about four times as long as this one. Where there are more threads than CPUs, a thread that
  * has waited for long lets others run. */
 #ifndef TEXTGRU_TEAM_H
 #define TEXTGRU_TEAM_H
