@@ -7,8 +7,8 @@ print(model.generate("Once", length=300))
 """
 
 from textgru.errors import InputError, TextgruError
-from textgru.language_model import LanguageModel, load, train
+from textgru.language_model import LanguageModel, load, resume, train
 from textgru.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__version__", "load", "train"]
+__all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__version__", "load", "resume", "train"]

@@ -6,11 +6,13 @@ nothing in it is executed.
     model.safetensors    the best weights by validation loss, with PyTorch's names; their scores in its metadata. In an
                          int8 run each matrix is I8 and has its rows' scales beside it, NAME.scale
     metrics.jsonl        one JSON object an event
+    training/            what only going on with an unfinished training needs: state.safetensors, the encoded text
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -27,6 +29,7 @@ from textgru.network import Network, NetworkConfig
 from textgru.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
+STATE, SET_ASIDE, LOCK = "state.safetensors", "model.safetensors", "lock"
 SCALE = ".scale"
 CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training",
@@ -53,14 +56,16 @@ class RunWriter:
     when its first weights are saved; until then a run that it replaces stays untouched.
 
     Raises InputError if `out` can't be written, holds other files, or holds a run and `overwrite` is false.
-    Use as a context manager: what was never published is removed.
+    Use as a context manager: what was never published is removed. `RunWriter.go_on` writes to a run that is there.
     """
 
     def __init__(self, out: Path, *, overwrite: bool = False) -> None:
         self.out = out
         self._overwrite = overwrite
-        self._published = False
+        self.published = False
         self._made: list[Path] = []
+        self._lock: Any = None
+        _put_back(out)
         self._check_free()
         self.path = out.absolute().parent / f".{out.name}.new-{os.getpid()}"
         try:
@@ -68,16 +73,76 @@ class RunWriter:
                 if not parent.exists():
                     parent.mkdir()
                     self._made.append(parent)
-            shutil.rmtree(self.path, ignore_errors=True)
+            for left in self.path.parent.glob(f".{glob.escape(out.name)}.new-*"):
+                _remove_abandoned(left)
             self.scratch.mkdir(parents=True)
+            self._take_lock()
         except OSError as error:
             self.close()
             raise InputError(f"{out}: can't be written: {error.strerror}; choose another --out") from error
+
+    @classmethod
+    def go_on(cls, out: Path) -> RunWriter:
+        """Writes to the unfinished run in `out`. The weights are again those of the last checkpoint's best evaluation.
+
+        Raises InputError if there is no such run, or another process is training it.
+        """
+        writer = cls.__new__(cls)
+        writer.out, writer.path, writer.published, writer._made = out, out.resolve(), True, []
+        writer._overwrite, writer._lock = False, None
+        if not (writer.scratch / STATE).is_file():
+            raise InputError(f"{out}: has no unfinished training; --init-from {out} starts a new one from its weights")
+        writer._take_lock()
+        if (aside := writer.scratch / SET_ASIDE).exists():
+            aside.replace(writer.path / WEIGHTS)
+        return writer
 
     @property
     def scratch(self) -> Path:
         """The folder for what is needed only while training."""
         return self.path / TRAINING
+
+    def write_state(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Saves what going on needs, in place of what was saved before."""
+        from safetensors.numpy import save
+
+        metrics = self.path / METRICS
+        facts = {**facts, "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0}
+        write_atomically(self.scratch / STATE, save(dict(arrays), metadata={"facts": json.dumps(facts)}))
+        with contextlib.suppress(OSError):
+            (self.scratch / SET_ASIDE).unlink()
+
+    def read_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What write_state saved last. Events after it are taken out of metrics.jsonl.
+
+        Raises InputError if it can't be read.
+        """
+        from safetensors import SafetensorError, safe_open
+        from safetensors.numpy import load_file
+
+        path = self.scratch / STATE
+        try:
+            arrays = load_file(path)
+            with safe_open(path, framework="np") as file:
+                facts = json.loads((file.metadata() or {})["facts"])
+            metrics = self.path / METRICS
+            if metrics.exists():
+                os.truncate(metrics, min(int(facts["metrics_bytes"]), metrics.stat().st_size))
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged: {error}") from error
+        return arrays, facts
+
+    def set_weights_aside(self) -> None:
+        """Keeps the saved weights for go_on, which puts them back: what is saved next is outside the plan."""
+        try:
+            (self.scratch / SET_ASIDE).unlink(missing_ok=True)
+            os.link(self.path / WEIGHTS, self.scratch / SET_ASIDE)
+        except OSError as error:
+            raise TextgruError(f"{self.scratch}: can't be written: {error.strerror}") from error
+
+    def finish(self) -> None:
+        """Removes what is needed only while training."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def write_settings(self, config: Mapping[str, Any], tokenizer: Tokenizer) -> None:
         """Writes config.json, with the format version, and tokenizer.json."""
@@ -97,7 +162,7 @@ class RunWriter:
             arrays = _quantized(arrays)
         data = save(arrays, metadata={"format": "textgru", "scores": json.dumps(dict(scores))})
         write_atomically(self.path / WEIGHTS, data)
-        if not self._published:
+        if not self.published:
             self._publish()
 
     def append_metrics(self, event: Mapping[str, Any]) -> None:
@@ -109,9 +174,12 @@ class RunWriter:
             raise TextgruError(f"{self.out / METRICS}: can't be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Removes what is needed only while training, and everything if no weights were ever saved."""
-        if self._published:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+        """Removes everything if no weights were ever saved, and what has no training state to go on from."""
+        if self._lock is not None:
+            self._lock.close()
+        if self.published:
+            if not (self.scratch / STATE).exists():
+                self.finish()
             return
         shutil.rmtree(self.path, ignore_errors=True)
         for parent in reversed(self._made):
@@ -123,6 +191,19 @@ class RunWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _take_lock(self) -> None:
+        """Raises InputError if another process writes to this run. The lock goes with the process, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # a system without it
+            return
+        self._lock = (self.scratch / LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise InputError(f"{self.out}: another process is training it; wait for it, or stop it") from error
 
     def _check_free(self) -> None:
         out = self.out
@@ -155,7 +236,7 @@ class RunWriter:
                 replaced.rename(target)
             raise TextgruError(f"{self.out}: can't be put in place: {error.strerror}") from error
         self.path = target
-        self._published = True
+        self.published = True
         shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -178,6 +259,7 @@ class Run:
     def read(path: str | Path) -> Run:
         """Reads and checks everything but the numbers. Raises InputError that names the file and what is wrong."""
         path = Path(path)
+        _put_back(path)
         if not path.is_dir():
             raise InputError(f"{path}: {'is not a run directory' if path.exists() else 'no such run'}")
         config = _read_config(path / CONFIG)
@@ -211,6 +293,28 @@ class Run:
                 raise InputError(f"{path}: {name} has numbers that are not finite; train again")
             array[...] = values
         return network
+
+
+def _put_back(out: Path) -> None:
+    """A run that was moved aside for a new one, by a process that was killed before the new one was in its place."""
+    if out.exists():
+        return
+    with contextlib.suppress(OSError):
+        for replaced in out.absolute().parent.glob(f".{glob.escape(out.name)}.old-*"):
+            replaced.rename(out)
+            return
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What a process that was killed had put together; not what one is putting together now."""
+    try:
+        import fcntl
+
+        with (folder / TRAINING / LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except (ImportError, OSError):
+        return
 
 
 def _quantized(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

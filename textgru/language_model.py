@@ -119,7 +119,7 @@ def train(
     files: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     *,
-    tokenizer: str | Path = "char",
+    tokenizer: str | Path | None = None,
     vocab_size: int | None = None,
     encoding: str = "utf-8",
     embedding_size: int | None = None,
@@ -128,6 +128,7 @@ def train(
     dropout: float | None = None,
     tie_weights: bool | None = None,
     val_fraction: float | None = None,
+    init_from: str | Path | None = None,
     overwrite: bool = False,
     on_event: Callable[[Event], None] | None = None,
     **training: Any,
@@ -156,9 +157,23 @@ def train(
         vocab_size=vocab_size,
         encoding=encoding,
         val_fraction=val_fraction,
+        init_from=init_from,
         overwrite=overwrite,
     ) as run:
-        for event in run.events():
-            if on_event is not None:
-                on_event(event)
+        return _trained(run, on_event)
+
+
+def resume(run: str | Path, *, on_event: Callable[[Event], None] | None = None) -> LanguageModel:
+    """Goes on with the unfinished training in a run directory, to its end, and returns the model as it was at its best.
+
+    Raises InputError (a ValueError) if there is none. `on_event`: as in train.
+    """
+    with TrainingRun.resume(run) as training:
+        return _trained(training, on_event)
+
+
+def _trained(run: TrainingRun, on_event: Callable[[Event], None] | None) -> LanguageModel:
+    for event in run.events():
+        if on_event is not None:
+            on_event(event)
     return load(run.out)

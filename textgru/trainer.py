@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from math import ceil, cos, isfinite, pi
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from textgru.core import AdamW, gradient_norm
+from textgru.core.checks import check_array
 from textgru.core.products import PRECISIONS
 from textgru.corpus import Batches, Corpus
 from textgru.errors import InputError, TextgruError
@@ -32,7 +34,8 @@ class TrainingConfig:
     included) that is given; without epochs and steps after 20 epochs at the latest, and with none of the three after 20
     million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations. `precision` is
     that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
-    CPU multiplies bfloat16 itself; evaluations are always in float32.
+    CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
+    evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
     """
 
     batch_size: int = 32
@@ -46,16 +49,18 @@ class TrainingConfig:
     max_steps: int | None = None
     max_minutes: float | None = None
     eval_every: int | None = None
+    checkpoint_every: int | None = None
+    checkpoint_minutes: float = 1.0
     precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("eval_every", 1), ("warmup", 0),
-                          ("seed", 0)):  # fmt: skip
+        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("eval_every", 1),
+                          ("checkpoint_every", 1), ("warmup", 0), ("seed", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
                 raise InputError(f"{name}: expected an integer from {low} up, got {value!r}")
-        for name in ("learning_rate", "grad_clip", "epochs", "max_minutes"):
+        for name in ("learning_rate", "grad_clip", "epochs", "max_minutes", "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
                 raise InputError(f"{name}: expected a number above 0, got {value!r}")
@@ -130,11 +135,33 @@ class EndEvent:
     best: EvaluationEvent
 
 
-Event = StepEvent | EvaluationEvent | EndEvent
+@dataclass(frozen=True)
+class CheckpointEvent:
+    """After what going on needs was saved."""
+
+    step: int
+    seconds: float
+
+
+Event = StepEvent | EvaluationEvent | CheckpointEvent | EndEvent
+
+
+@dataclass
+class _Progress:
+    """Where a training is, besides its arrays. Seconds are sums over all sessions."""
+
+    step: int = 0
+    loss_sum: float = 0.0  # since the last evaluation
+    loss_count: int = 0
+    evaluations: int = 0
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    longest_step: float = 0.0
 
 
 class Trainer:
-    """Trains a network on a corpus. Iterate over `events()`; `save` is called for each evaluation that is the best.
+    """Trains a network on a corpus. Iterate over `events()`; `save` is called for each evaluation that is the best,
+    `checkpoint` when what going on needs is to be saved: `state()`.
 
     `started` is when the minutes began to count, by time.perf_counter.
     """
@@ -147,6 +174,7 @@ class Trainer:
         *,
         save: Callable[[EvaluationEvent], None],
         rng: np.random.Generator,
+        checkpoint: Callable[[], None] | None = None,
         started: float | None = None,
     ) -> None:
         self.network = network
@@ -154,72 +182,131 @@ class Trainer:
         self.config = config
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
+        self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
+        self.best: EvaluationEvent | None = None
+        self._hidden = network.initial_state(config.batch_size)
+        self._progress_made = _Progress()
+        self._rng = rng
         self._save = save
+        self._checkpoint = checkpoint
         self._started = perf_counter() if started is None else started
         self._stop = False
+        self.off_plan = False  # an evaluation that only the stop brought is under way
 
     def stop(self) -> None:
-        """Ends the training after the step in progress, with an evaluation."""
+        """Ends the training after the step in progress, with a checkpoint, then an evaluation."""
         self._stop = True
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that `restore` needs: arrays, and facts that JSON can hold."""
+        arrays = {
+            "parameters": self.network.parameters.values,
+            "exp_avg": self.optimizer.exp_avg,
+            "exp_avg_sq": self.optimizer.exp_avg_sq,
+            "hidden": self._hidden,
+        }
+        return arrays, {
+            "progress": asdict(self._progress_made),
+            "optimizer_steps": self.optimizer.steps,
+            "offset": self.batches.offset,
+            "next_step": self.batches.next_step,
+            "rng": self._rng.bit_generator.state,
+            "best": asdict(self.best) if self.best else None,
+            "seconds": perf_counter() - self._started,
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Goes on from what `state` returned: the same bits as without the interruption.
+
+        Raises KeyError, TypeError or ValueError if it isn't that of such a training.
+        """
+        targets = self.state()[0]
+        for name, target in targets.items():
+            check_array(name, arrays[name], target.dtype, target.shape)
+        self._rng.bit_generator.state = facts["rng"]
+        self._progress_made = _Progress(**facts["progress"])
+        self.best = EvaluationEvent(**facts["best"]) if facts["best"] else None
+        self.optimizer.steps = int(facts["optimizer_steps"])
+        self.batches.offset, self.batches.next_step = int(facts["offset"]), int(facts["next_step"])
+        self._started = perf_counter() - float(facts["seconds"])
+        for name, target in targets.items():
+            target[...] = arrays[name]
 
     def events(self) -> Iterator[Event]:
         """Trains. Raises TextgruError if loss or gradients stop being finite; the best weights are then saved still."""
-        config, network = self.config, self.network
-        optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
+        config, network, made = self.config, self.network, self._progress_made
         tokens_per_step = config.batch_size * config.seq_length
-        state = network.initial_state(config.batch_size)
-        best: EvaluationEvent | None = None
-        training_seconds = evaluation_seconds = longest_step = 0.0
-        loss_sum, loss_count, evaluations, last_evaluation = 0.0, 0, 0, self._started
-        for step, (epoch_starts, tokens, targets) in enumerate(self.batches, start=1):
+        last_evaluation = last_checkpoint = perf_counter()
+        for epoch_starts, tokens, targets in self.batches:
             begin = perf_counter()
             if epoch_starts:
-                state[...] = 0
-            lr = config.lr_at(step - 1, self._progress(step - 1, evaluation_seconds))
-            loss, state = network.loss_and_grad(tokens, targets, state)
+                self._hidden[...] = 0
+            lr = config.lr_at(made.step, self._progress(made.step, made.evaluation_seconds))
+            loss, self._hidden = network.loss_and_grad(tokens, targets, self._hidden)
             norm = gradient_norm(network.parameters)
+            step = made.step + 1
             if not (isfinite(loss) and isfinite(norm)):
-                kept = f"; the weights of step {best.step} are kept" if best else ""
+                kept = f"; the weights of step {self.best.step} are kept" if self.best else ""
                 raise TextgruError(f"step {step}: the loss is no longer finite{kept}; try a lower --learning-rate")
-            optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
-            loss_sum, loss_count = loss_sum + loss, loss_count + 1
+            self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
             now = perf_counter()
-            training_seconds += now - begin
-            longest_step = max(longest_step, now - begin)
-            progress = self._progress(step, evaluation_seconds)
+            made.step = step
+            made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
+            made.training_seconds += now - begin
+            made.longest_step = max(made.longest_step, now - begin)
+            progress = self._progress(step, made.evaluation_seconds)
             yield StepEvent(
-                step, loss, lr, norm, step * tokens_per_step, step * tokens_per_step / training_seconds, progress,
-                now - self._started, self._seconds_left(step, training_seconds),
+                step, loss, lr, norm, step * tokens_per_step, step * tokens_per_step / made.training_seconds, progress,
+                now - self._started, self._seconds_left(step, made.training_seconds),
             )  # fmt: skip
-            ends = self._stop or progress >= 1 or self._out_of_time(longest_step + evaluation_seconds)
-            due = self._due(step, progress, evaluations)
+            finished = progress >= 1 or self._out_of_time(made.longest_step + made.evaluation_seconds)
+            due = self._due(step, progress, made.evaluations)
             if config.max_minutes is not None and config.eval_every is None:
                 # Where time is short, measuring takes no more than a tenth of it.
-                due = due and perf_counter() - last_evaluation >= 9 * evaluation_seconds
-            if due or ends:
+                due = due and perf_counter() - last_evaluation >= 9 * made.evaluation_seconds
+            if self._stop and not (due or finished):
+                yield self._save_checkpoint()
+                self.off_plan = True
+            if due or finished or self._stop:
                 begin = perf_counter()
-                evaluations = int(progress * DEFAULT_EVALUATIONS)
-                event = self._evaluate(step, step / self.batches.steps_per_epoch, loss_sum / loss_count, best)
-                evaluation_seconds = max(evaluation_seconds, perf_counter() - begin)
+                made.evaluations = int(progress * DEFAULT_EVALUATIONS)
+                event = self._evaluate(step, step / self.batches.steps_per_epoch, made.loss_sum / made.loss_count)
+                made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
                 last_evaluation = perf_counter()
-                loss_sum, loss_count = 0.0, 0
+                made.loss_sum, made.loss_count = 0.0, 0
                 if event.best:
-                    best = event
+                    self.best = event
                     self._save(event)
                 yield event
-            if ends:
-                assert best is not None
-                reason = "stopped" if self._stop else "finished"
-                yield EndEvent(reason, step, step * tokens_per_step, perf_counter() - self._started, best)
+            if finished or self._stop:
+                if due and not finished:
+                    yield self._save_checkpoint()
+                assert self.best is not None
+                reason = "finished" if finished else "stopped"
+                seconds = perf_counter() - self._started
+                yield EndEvent(reason, step, step * tokens_per_step, seconds, self.best)
                 return
+            if due or self._checkpoint_due(step, last_checkpoint):
+                yield self._save_checkpoint()
+                last_checkpoint = perf_counter()
+
+    def _checkpoint_due(self, step: int, last: float) -> bool:
+        if self.config.checkpoint_every is not None:
+            return step % self.config.checkpoint_every == 0
+        return perf_counter() - last >= 60 * self.config.checkpoint_minutes
+
+    def _save_checkpoint(self) -> CheckpointEvent:
+        if self._checkpoint is not None:
+            self._checkpoint()
+        return CheckpointEvent(self._progress_made.step, perf_counter() - self._started)
 
     def _due(self, step: int, progress: float, evaluations: int) -> bool:
         if self.config.eval_every is not None:
             return step % self.config.eval_every == 0
         return int(progress * DEFAULT_EVALUATIONS) > evaluations
 
-    def _evaluate(self, step: int, epoch: float, train_loss: float, best: EvaluationEvent | None) -> EvaluationEvent:
-        validation = self.corpus.validation
+    def _evaluate(self, step: int, epoch: float, train_loss: float) -> EvaluationEvent:
+        validation, best = self.corpus.validation, self.best
         val_loss = bits = None
         if len(validation) > 1:
             score = evaluate(self.network, validation)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from textgru.checkpoint import RunWriter, network_settings
+from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
 from textgru.core.products import choose_precision
 from textgru.corpus import STANDARD_INPUT, Corpus, check_files, read_blocks, spool_standard_input
@@ -22,6 +22,7 @@ from textgru.network import Network, NetworkConfig
 from textgru.tokenizer import KINDS, Blocks, Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
+TOKENS = "tokens.bin"
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
 
 
@@ -75,14 +76,32 @@ def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
     return Tokenizer.load(kind)
 
 
+def _shape_of(run: Run, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The network's settings of a run; of those wanted, only dropout may differ."""
+    shape = asdict(run.network)
+    del shape["vocab_size"]
+    for name, value in wanted.items():
+        if name != "dropout" and value != shape[name]:
+            raise InputError(f"{name}: {value} doesn't fit the weights of {run.path}, {shape[name]}; leave it out")
+    return {**shape, **{name: value for name, value in wanted.items() if name == "dropout"}}
+
+
+def _tokenizer_of(run: Run, wanted: str | Path | Tokenizer | None, vocab_size: int | None) -> Tokenizer:
+    """The tokenizer of a run; raises InputError where another one is wanted."""
+    if wanted is not None or vocab_size is not None:
+        raise InputError(f"tokenizer: the weights of {run.path} need its own ({run.tokenizer.kind}); leave it out")
+    return run.tokenizer
+
+
 class TrainingRun:
     """A training from its text files to its run directory. Everything is checked, and the text encoded, when it is
     made; `events()` trains. Use as a context manager: a run that never saved weights leaves nothing behind.
 
     `files`: paths of text files, or "-" for standard input; `out`: the run directory (default: runs/NAME);
-    `tokenizer`: "char", "byte", "bpe" or the path of a tokenizer.json; `val_fraction`: the part of the text, from its
-    end, that is held out (default a tenth, at most 200,000 tokens); `network`: fields of NetworkConfig without
-    vocab_size; `embedding_size` follows the hidden size where weights are tied. Raises InputError.
+    `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json; `val_fraction`: the part of the text,
+    from its end, that is held out (default a tenth, at most 200,000 tokens); `network`: fields of NetworkConfig without
+    vocab_size; `embedding_size` follows the hidden size where weights are tied; `init_from`: a run whose weights,
+    tokenizer and shape this training starts from. Raises InputError. `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -92,39 +111,92 @@ class TrainingRun:
         *,
         config: TrainingConfig | None = None,
         network: dict[str, Any] | None = None,
-        tokenizer: str | Path = "char",
+        tokenizer: str | Path | Tokenizer | None = None,
         vocab_size: int | None = None,
         encoding: str = "utf-8",
         val_fraction: float | None = None,
+        init_from: str | Path | None = None,
         overwrite: bool = False,
     ) -> None:
         started = perf_counter()
-        self.config = config or TrainingConfig()
-        self.config = replace(self.config, precision=choose_precision(self.config.precision))
+        config = config or TrainingConfig()
+        config = replace(config, precision=choose_precision(config.precision))
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
         network = {name: value for name, value in (network or {}).items() if value is not None}
+        first = Run.read(init_from) if init_from is not None else None
+        if first is not None:
+            network = _shape_of(first, network)
+            tokenizer = _tokenizer_of(first, tokenizer, vocab_size)
+        tokenizer = tokenizer or "char"
         if network.get("tie_weights"):
             network.setdefault("embedding_size", network.get("hidden_size", NetworkConfig.hidden_size))
         NetworkConfig(vocab_size=1, **network)  # say what is wrong with it before the text is read
         check_files(files, encoding)
-        self.out = Path(out) if out is not None else default_out(files)
+        out = Path(out) if out is not None else default_out(files)
         with contextlib.ExitStack() as stack:
-            self._writer = stack.enter_context(RunWriter(self.out, overwrite=overwrite))
+            self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
             paths = self._paths(files)
-            self.tokenizer = _tokenizer(str(tokenizer), partial(read_blocks, paths, encoding), vocab_size)
-            self.corpus = Corpus.encode(
-                self.tokenizer, paths, self._writer.scratch / "tokens.bin", encoding=encoding, val_fraction=val_fraction
+            if not isinstance(tokenizer, Tokenizer):
+                tokenizer = _tokenizer(str(tokenizer), partial(read_blocks, paths, encoding), vocab_size)
+            corpus = Corpus.encode(
+                tokenizer, paths, self._writer.scratch / TOKENS, encoding=encoding, val_fraction=val_fraction
             )
-            rng = np.random.default_rng(self.config.seed)
-            network_config = NetworkConfig(vocab_size=self.tokenizer.vocab_size, **network)
-            _check_memory(network_config.training_bytes(self.config.batch_size, self.config.seq_length))
-            self.network = Network(network_config, precision=self.config.precision, seed=rng)
-            if self.tokenizer.unk_id is not None:
-                self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
-            self.trainer = Trainer(self.network, self.corpus, self.config, save=self._save, rng=rng, started=started)
-            self._writer.write_settings(self._settings(files), self.tokenizer)
+            self.files = [str(file) for file in files]
+            self._assemble(
+                config, NetworkConfig(vocab_size=tokenizer.vocab_size, **network), tokenizer, corpus, started
+            )
+            if first is not None:
+                self.network.parameters.values[...] = first.load_network().parameters.values
+            elif tokenizer.unk_id is not None:
+                self.network.embedding.parameters["weight"][tokenizer.unk_id] = 0  # never seen: says nothing
+            settings = self._settings()
+            if first is not None:
+                settings["init_from"] = str(init_from)
+            self._writer.write_settings(settings, tokenizer)
             stack.pop_all()
+
+    @classmethod
+    def resume(cls, out: str | Path) -> TrainingRun:
+        """The unfinished training in the run directory `out`, as it was at its last checkpoint.
+
+        It goes on to the same bits as if it had never stopped, on the same kind of CPU. Raises InputError if there is
+        none, or it can't be read.
+        """
+        started = perf_counter()
+        run = Run.read(out)
+        self = cls.__new__(cls)
+        with contextlib.ExitStack() as stack:
+            self._writer = stack.enter_context(RunWriter.go_on(run.path))
+            try:
+                training, corpus = dict(run.config["training"]), run.config["corpus"]
+                training.pop("threads")
+                config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
+                characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
+            encoded = Corpus.open(
+                run.tokenizer, self._writer.scratch / TOKENS, held_out=held_out, characters=characters
+            )
+            self._assemble(config, run.network, run.tokenizer, encoded, started)
+            arrays, facts = self._writer.read_state()
+            try:
+                self.trainer.restore(arrays, facts)
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{self._writer.scratch}: damaged: {error}") from error
+            stack.pop_all()
+        return self
+
+    def _assemble(
+        self, config: TrainingConfig, network: NetworkConfig, tokenizer: Tokenizer, corpus: Corpus, started: float
+    ) -> None:
+        self.config, self.tokenizer, self.corpus, self.out = config, tokenizer, corpus, self._writer.out
+        _check_memory(network.training_bytes(config.batch_size, config.seq_length))
+        rng = np.random.default_rng(config.seed)
+        self.network = Network(network, precision=config.precision, seed=rng)
+        self.trainer = Trainer(
+            self.network, corpus, config, save=self._save, checkpoint=self._checkpoint, rng=rng, started=started
+        )
 
     def plan(self) -> Plan:
         """What this training is going to do."""
@@ -153,6 +225,8 @@ class TrainingRun:
                 ended = {"event": "end", **asdict(event)}
                 ended["best"] = event.best.step
                 self._writer.append_metrics(ended)
+                if event.reason == "finished":
+                    self._writer.finish()
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})
             yield event
@@ -162,7 +236,7 @@ class TrainingRun:
         self.trainer.stop()
 
     def close(self) -> None:
-        """Removes what was needed only while training; everything, if no weights were saved."""
+        """Removes everything, if no weights were saved; and lets the run go."""
         self._writer.close()
 
     def __enter__(self) -> TrainingRun:
@@ -171,14 +245,14 @@ class TrainingRun:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _settings(self, files: Sequence[str | Path]) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         """What config.json says."""
         return {
             "network": network_settings(self.network.config),
             "tokenizer": {"kind": self.tokenizer.kind},
             "training": {**asdict(self.config), "threads": get_num_threads()},
             "corpus": {
-                "files": [str(file) for file in files],
+                "files": self.files,
                 "characters": self.corpus.characters,
                 "train_tokens": len(self.corpus.train),
                 "validation_tokens": len(self.corpus.validation),
@@ -196,7 +270,14 @@ class TrainingRun:
             paths.append(path)
         return paths
 
+    def _checkpoint(self) -> None:
+        self._writer.write_state(*self.trainer.state())
+        if not self._writer.published:
+            self._writer.save_weights(self.network, {})
+
     def _save(self, event: EvaluationEvent) -> None:
+        if self.trainer.off_plan:
+            self._writer.set_weights_aside()
         scores = asdict(event)
         del scores["best"]
         self._writer.save_weights(self.network, scores)

@@ -85,6 +85,8 @@ class PlainDisplay:
                 f"{best.bits_per_char:.3f} bits a character, at step {best.step:,}"
             )
         self.line(f"saved in   {out}; write with: textgru sample {shlex.quote(str(out))}")
+        if self.stopped:
+            self.line(f"go on with: textgru train --resume {shlex.quote(str(out))}")
 
     def __enter__(self) -> PlainDisplay:
         return self

@@ -10,8 +10,12 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _set_threads(_context: click.Context, _parameter: click.Parameter, value: int | None) -> None:
+GIVEN = "textgru.given"  # in a context's meta: the options that are not passed on, but were given
+
+
+def _set_threads(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
     if value is not None:
+        context.meta.setdefault(GIVEN, set()).add(parameter.name)
         from textgru.core import set_num_threads
 
         set_num_threads(value)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from textgru.cli.options import threads_option
+from textgru.cli.options import GIVEN, threads_option
+from textgru.errors import InputError
+
+if TYPE_CHECKING:
+    from textgru.training_run import TrainingRun
 
 POSITIVE = click.FloatRange(0, min_open=True)
 INTERRUPTED = 130
 
 
 @click.command(short_help="Train a model on text files.")
-@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.argument("files", nargs=-1, metavar="FILES...")
 @click.option("--out", "-o", metavar="RUN", help="Directory for the run.  [default: runs/NAME of the first file]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out holds.")
 @click.option(
@@ -61,6 +67,11 @@ INTERRUPTED = 130
     type=click.FloatRange(0, 1, max_open=True),
     help="Part of the text, from its end, held out to measure on.  [default: 0.1, at most 200,000 tokens]",
 )
+@click.option("--checkpoint-every", metavar="N|Nm", help="Steps, or minutes (5m), between checkpoints.  [default: 1m]")
+@click.option(
+    "--resume", metavar="RUN", help="Go on with the training in RUN that was stopped; nothing else is needed."
+)
+@click.option("--init-from", metavar="RUN", help="Start from the weights, tokenizer and network of RUN.")
 @click.option("--eval-every", type=click.IntRange(1), help="Steps between evaluations.  [default: 20 in all]")
 @click.option(
     "--precision",
@@ -90,6 +101,9 @@ def train(
     vocab_size: int | None,
     encoding: str,
     val_fraction: float | None,
+    checkpoint_every: str | None,
+    resume: str | None,
+    init_from: str | None,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -97,23 +111,36 @@ def train(
 
     Training ends at the first of --epochs, --max-steps and --max-minutes. Without --epochs and --max-steps it ends
     after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner.
-    The weights with the lowest validation loss are kept. Ctrl-C ends the training early and keeps what was learned.
+    The weights with the lowest validation loss are kept. Ctrl-C stops the training after the step in progress; --resume
+    goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
     from textgru.cli.display import training_display
     from textgru.trainer import TrainingConfig
     from textgru.training_run import TrainingRun
 
-    shape = ("hidden_size", "num_layers", "embedding_size", "dropout", "tie_weights")
-    network = {name: settings.pop(name) for name in shape}
+    given = {name for name in context.params if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    if resume is not None:
+        if others := sorted(given - {"resume", "dry_run"}):
+            raise click.UsageError(
+                f"--resume takes everything from the run; leave out {', '.join(_spelled(name) for name in others)}"
+            )
+        training = partial(_resume, resume, "threads" in (context.meta.get(GIVEN) or ()))
+    else:
+        if not files:
+            raise click.UsageError("Missing argument 'FILES...'")
+        shape = ("hidden_size", "num_layers", "embedding_size", "dropout", "tie_weights")
+        network = {name: settings.pop(name) for name in shape}
+        if init_from is not None:
+            network = {name: value for name, value in network.items() if name in given}
+        training = partial(
+            TrainingRun, files, out, config=TrainingConfig(**settings, **_checkpoints(checkpoint_every)),
+            network=network, tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
+            vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
+            overwrite=overwrite,
+        )  # fmt: skip
     display = training_display()
-    with (
-        display,
-        TrainingRun(
-            files, out, config=TrainingConfig(**settings), network=network, tokenizer=tokenizer, vocab_size=vocab_size,
-            encoding=encoding, val_fraction=val_fraction, overwrite=overwrite,
-        ) as run,
-    ):  # fmt: skip
-        display.plan(run.plan(), files)
+    with display, training() as run:
+        display.plan(run.plan(), run.files)
         if dry_run:
             display.note("dry run: nothing was trained or written")
             return
@@ -132,3 +159,30 @@ def train(
         display.end(run.out)
     if display.stopped:
         context.exit(INTERRUPTED)
+
+
+def _spelled(name: str) -> str:
+    """A parameter as it is typed."""
+    return "FILES" if name == "files" else f"--{name.replace('_', '-')}"
+
+
+def _checkpoints(every: str | None) -> dict[str, Any]:
+    """The settings that --checkpoint-every N (steps) or Nm (minutes) stands for."""
+    if every is None:
+        return {}
+    try:
+        return {"checkpoint_minutes": float(every[:-1])} if every.endswith("m") else {"checkpoint_every": int(every)}
+    except ValueError as error:
+        raise InputError(f"--checkpoint-every: expected steps (500) or minutes (5m), got {every!r}") from error
+
+
+def _resume(run: str, threads_given: bool) -> TrainingRun:
+    """The training to go on with, on as many threads as before unless it was said how many."""
+    from textgru.checkpoint import Run
+    from textgru.core import set_num_threads
+    from textgru.training_run import TrainingRun
+
+    threads = Run.read(run).config.get("training", {}).get("threads")
+    if not threads_given and isinstance(threads, int) and 1 <= threads <= 1024:
+        set_num_threads(threads)
+    return TrainingRun.resume(run)
