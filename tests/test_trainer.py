@@ -11,7 +11,7 @@ from textgru.core import AdamW
 from textgru.corpus import Corpus
 from textgru.errors import InputError, TextgruError
 from textgru.network import Network, NetworkConfig
-from textgru.trainer import EndEvent, EvaluationEvent, StepEvent, Trainer, TrainingConfig
+from textgru.trainer import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent, Trainer, TrainingConfig
 
 CYCLE = np.tile(np.array([0, 1, 2, 3, 4, 5, 6, 1, 1, 5], np.uint8), 600)
 
@@ -41,7 +41,10 @@ def test_events_come_in_order_and_the_best_is_saved():
     run = trainer(saved, max_steps=50, eval_every=20)
     events = list(run.events())
     kinds = [(type(event), event.step) for event in events if not isinstance(event, StepEvent)]
-    assert kinds == [(EvaluationEvent, 20), (EvaluationEvent, 40), (EvaluationEvent, 50), (EndEvent, 50)]
+    assert kinds == [
+        (EvaluationEvent, 20), (CheckpointEvent, 20), (EvaluationEvent, 40), (CheckpointEvent, 40),
+        (EvaluationEvent, 50), (EndEvent, 50),
+    ]  # fmt: skip
     steps = [event for event in events if isinstance(event, StepEvent)]
     assert [event.step for event in steps] == list(range(1, 51))
     assert steps[-1].progress == 1

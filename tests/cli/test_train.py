@@ -174,7 +174,49 @@ def test_an_interrupt_keeps_what_was_learned(text_file, tmp_path):
     assert "stopped after" in out
     assert "Traceback" not in out + err
     assert (tmp_path / "run" / "model.safetensors").exists()
-    assert not (tmp_path / "run" / "training").exists()
+    assert f"go on with: textgru train --resume {tmp_path / 'run'}" in out
+
+
+def test_resume_goes_on_with_what_was_stopped(text_file, tmp_path, cli, fails):
+    with textgru_process(
+        "train", text_file, "--out", tmp_path / "run", "--max-steps", 3000, "--eval-every", 50, "-t", 1, *SMALL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        wait_for_line(process.stdout, "step ")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    plan = cli("train", "--resume", tmp_path / "run", "--dry-run").stdout
+    assert "1 thread," in plan
+    assert str(text_file) in plan
+    assert "leave out FILES, --max-steps" in fails("train", text_file, "--resume", tmp_path / "run", "--max-steps", 9)
+    result = cli("train", "--resume", tmp_path / "run", "-t", 2)
+    assert result.exit_code == 0, result.output
+    assert "finished after 3,000 steps" in result.stdout
+    assert "no unfinished training" in fails("train", "--resume", tmp_path / "run")
+    assert "no such run" in fails("train", "--resume", tmp_path / "none")
+
+
+def test_init_from(text_file, run, tmp_path, cli, fails):
+    result = cli(
+        "train", text_file, "--out", tmp_path / "run", "--init-from", run, "--max-steps", 1, "--batch-size", 8,
+        "--seq-length", 16, "--lr", 1e-6,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    network = json.loads((tmp_path / "run" / "config.json").read_text())["network"]
+    assert network["hidden_size"] == 24
+    assert "hidden_size: 99 doesn't fit" in fails("train", text_file, "--init-from", run, "--hidden-size", 99)
+    assert "tokenizer: the weights of" in fails("train", text_file, "--init-from", run, "--tokenizer", "char")
+
+
+def test_checkpoint_every(text_file, tmp_path, cli, fails):
+    for every, setting in (("500", ("checkpoint_every", 500)), ("2.5m", ("checkpoint_minutes", 2.5))):
+        out = tmp_path / every
+        assert (
+            cli("train", text_file, "--out", out, "--max-steps", 1, "--checkpoint-every", every, *SMALL).exit_code == 0
+        )
+        assert json.loads((out / "config.json").read_text())["training"][setting[0]] == setting[1]
+    for bad in ("soon", "0", "-1m", "5h"):
+        assert "checkpoint" in fails("train", text_file, "--checkpoint-every", bad, *SMALL)
 
 
 def test_a_kill_leaves_the_last_checkpoint(text_file, tmp_path, cli):
