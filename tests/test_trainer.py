@@ -10,6 +10,7 @@ import textgru.trainer
 from textgru.core import AdamW
 from textgru.corpus import Corpus
 from textgru.errors import InputError, TextgruError
+from textgru.evaluate import Score
 from textgru.network import Network, NetworkConfig
 from textgru.trainer import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent, Trainer, TrainingConfig
 
@@ -188,3 +189,69 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_wei
 def test_impossible_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig(**settings)
+
+
+def scripted(monkeypatch, losses):
+    """Evaluations give these losses, one after the other, then the last one again and again."""
+    values = iter(losses)
+    last = [losses[-1]]
+    monkeypatch.setattr(textgru.trainer, "evaluate", lambda *_: Score(next(values, last[0]), 100))
+
+
+def test_patience_ends_the_training(monkeypatch):
+    scripted(monkeypatch, [3.0, 2.0, 2.1, 1.9, 2.0, 2.2, 2.0])
+    events = list(trainer([], max_steps=500, eval_every=10, patience=3).events())
+    assert (events[-1].reason, events[-1].step, events[-1].best.step) == ("out of patience", 70, 40)
+    scripted(monkeypatch, [3.0, 2.0, 2.1, 1.9, 2.0, 2.2, 1.8])
+    assert list(trainer([], max_steps=70, eval_every=10, patience=3).events())[-1].reason == "finished"
+
+
+def rates(run):
+    return [event.learning_rate for event in run.events() if isinstance(event, StepEvent)]
+
+
+def test_a_constant_learning_rate(monkeypatch):
+    assert rates(trainer([], max_steps=40, warmup=4, schedule="constant")) == pytest.approx(
+        [0.002, 0.004, 0.006, 0.008, *[0.01] * 36]
+    )
+
+
+def test_a_plateau_halves_the_learning_rate(monkeypatch):
+    scripted(monkeypatch, [3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5])
+    got = rates(trainer([], max_steps=150, eval_every=10, warmup=0, schedule="plateau", min_lr=0.001))
+    # Two evaluations without progress after those at 20 and 40, none at 70, then two at a time, down to min_lr.
+    assert got[::10] == pytest.approx(
+        [0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025, 0.0025, 0.00125, 0.00125, 0.001, 0.001, 0.001, 0.001]
+    )
+
+
+def test_a_spike_is_left_out_and_counted(monkeypatch):
+    """One gradient of a thousand times the usual norm: the weights don't follow it."""
+    run, calls = trainer([], max_steps=80), []
+    norm = textgru.trainer.gradient_norm
+
+    def spiking(parameters):
+        calls.append(run.network.parameters.values.copy())
+        return norm(parameters) * (1000 if len(calls) == 61 else 1)
+
+    monkeypatch.setattr(textgru.trainer, "gradient_norm", spiking)
+    events = list(run.events())
+    assert events[-1].spikes == 1
+    assert np.array_equal(calls[60], calls[61]), "step 61 changed nothing"
+    assert not np.array_equal(calls[61], calls[62])
+
+
+def test_gradients_that_stay_large_are_the_new_usual(monkeypatch):
+    run, calls = trainer([], max_steps=80), []
+    norm = textgru.trainer.gradient_norm
+
+    def larger(parameters):
+        calls.append(0)
+        return norm(parameters) * (1000 if len(calls) > 60 else 1)
+
+    monkeypatch.setattr(textgru.trainer, "gradient_norm", larger)
+    assert list(run.events())[-1].spikes == 3
+
+
+def test_an_ordinary_training_has_no_spikes():
+    assert list(trainer([], max_steps=300).events())[-1].spikes == 0

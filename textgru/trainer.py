@@ -24,39 +24,54 @@ DEFAULT_EPOCHS = 20.0
 DEFAULT_TOKENS = 20_000_000
 DEFAULT_EVALUATIONS = 20
 
+SCHEDULES = ("cosine", "constant", "plateau")
+PLATEAU_EVALUATIONS = 2
+
+# A gradient so many times larger than usual is not followed, from this step on, but no more often than so in a row.
+SPIKE = 20.0
+SPIKES_FROM = 50
+MOST_SPIKES_IN_A_ROW = 3
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train. Raises InputError for values that can't be.
 
-    The learning rate rises over `warmup` steps and falls along half a cosine to `min_lr` (default a twentieth of
-    `learning_rate`). Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
-    included) that is given; without epochs and steps after 20 epochs at the latest, and with none of the three after 20
-    million tokens if that is sooner. `eval_every` counts steps; by default there are twenty evaluations. `precision` is
-    that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
-    CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
-    evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
+    The learning rate rises over `warmup` steps. Then, by `schedule`: "cosine", it falls along half a cosine to `min_lr`
+    (default a twentieth of `learning_rate`); "constant", it stays; "plateau", it is halved, down to `min_lr`, whenever
+    two evaluations in a row bring no lower validation loss. Training ends at the first of `epochs`, `max_steps` and
+    `max_minutes` (wall clock, evaluation included) that is given; without epochs and steps after 20 epochs at the
+    latest, and with none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a
+    row without a lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty
+    evaluations. `precision` is that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer),
+    or "auto", bf16 where the CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later
+    needs is saved at every evaluation, and every `checkpoint_every` steps, or where that is not given every
+    `checkpoint_minutes`. `deterministic` gives the same bits for any number of threads, on a machine: all products are
+    then our own.
     """
 
     batch_size: int = 32
     seq_length: int = 64
     learning_rate: float = 4e-3
     min_lr: float | None = None
+    schedule: str = "cosine"
     warmup: int = 100
     weight_decay: float = 0.1
     grad_clip: float = 1.0
     epochs: float | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
+    patience: int | None = None
     eval_every: int | None = None
     checkpoint_every: int | None = None
     checkpoint_minutes: float = 1.0
     precision: str = "auto"
+    deterministic: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("eval_every", 1),
-                          ("checkpoint_every", 1), ("warmup", 0), ("seed", 0)):  # fmt: skip
+        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("patience", 1),
+                          ("eval_every", 1), ("checkpoint_every", 1), ("warmup", 0), ("seed", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
                 raise InputError(f"{name}: expected an integer from {low} up, got {value!r}")
@@ -68,6 +83,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value >= 0):
                 raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule: expected {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.precision not in ("auto", *PRECISIONS):
             raise InputError(f"precision: expected auto, {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if self.min_lr is not None and self.min_lr > self.learning_rate:
@@ -87,11 +104,15 @@ class TrainingConfig:
             limits.append(ceil(DEFAULT_TOKENS / (self.batch_size * self.seq_length)))
         return min(limits)
 
-    def lr_at(self, step: int, progress: float) -> float:
+    def lr_at(self, step: int, progress: float, halvings: int = 0) -> float:
         """The learning rate of step 0, 1, ... when `progress` (0 to 1) of the training is done."""
         low = self.learning_rate / 20 if self.min_lr is None else self.min_lr
-        decayed = low + (self.learning_rate - low) * 0.5 * (1 + cos(pi * min(progress, 1.0)))
-        return decayed * min(1.0, (step + 1) / (self.warmup + 1))
+        rate = self.learning_rate
+        if self.schedule == "cosine":
+            rate = low + (rate - low) * 0.5 * (1 + cos(pi * min(progress, 1.0)))
+        elif self.schedule == "plateau":
+            rate = max(rate * 0.5**halvings, low)
+        return rate * min(1.0, (step + 1) / (self.warmup + 1))
 
 
 @dataclass(frozen=True)
@@ -126,13 +147,15 @@ class EvaluationEvent:
 
 @dataclass(frozen=True)
 class EndEvent:
-    """The last event. `reason`: "finished" or "stopped" (by `Trainer.stop`); `best` the evaluation that was kept."""
+    """The last event. `reason`: "finished", "out of patience", or "stopped" (by `Trainer.stop`); `best` the evaluation
+    that was kept; `spikes` the steps that were left out because of their gradient."""
 
     reason: str
     step: int
     tokens_seen: int
     seconds: float
     best: EvaluationEvent
+    spikes: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,6 +180,12 @@ class _Progress:
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     longest_step: float = 0.0
+    without_progress: int = 0  # evaluations since the best one
+    waited: int = 0  # evaluations since the best one or the last halving of the learning rate
+    halvings: int = 0
+    usual_norm: float = 0.0  # of the gradient, a moving mean
+    spikes: int = 0
+    spikes_in_a_row: int = 0
 
 
 class Trainer:
@@ -241,14 +270,15 @@ class Trainer:
             begin = perf_counter()
             if epoch_starts:
                 self._hidden[...] = 0
-            lr = config.lr_at(made.step, self._progress(made.step, made.evaluation_seconds))
+            lr = config.lr_at(made.step, self._progress(made.step, made.evaluation_seconds), made.halvings)
             loss, self._hidden = network.loss_and_grad(tokens, targets, self._hidden)
             norm = gradient_norm(network.parameters)
             step = made.step + 1
             if not (isfinite(loss) and isfinite(norm)):
                 kept = f"; the weights of step {self.best.step} are kept" if self.best else ""
                 raise TextgruError(f"step {step}: the loss is no longer finite{kept}; try a lower --learning-rate")
-            self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
+            if not self._is_spike(norm):
+                self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
             now = perf_counter()
             made.step = step
             made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
@@ -274,21 +304,48 @@ class Trainer:
                 made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
                 last_evaluation = perf_counter()
                 made.loss_sum, made.loss_count = 0.0, 0
+                self._wait_for_progress(event)
                 if event.best:
                     self.best = event
                     self._save(event)
                 yield event
-            if finished or self._stop:
-                if due and not finished:
+            impatient = config.patience is not None and made.without_progress >= config.patience
+            if finished or impatient or self._stop:
+                reason = "finished" if finished else "out of patience" if impatient and due else "stopped"
+                if due and reason == "stopped":
                     yield self._save_checkpoint()
                 assert self.best is not None
-                reason = "finished" if finished else "stopped"
                 seconds = perf_counter() - self._started
-                yield EndEvent(reason, step, step * tokens_per_step, seconds, self.best)
+                yield EndEvent(reason, step, step * tokens_per_step, seconds, self.best, made.spikes)
                 return
             if due or self._checkpoint_due(step, last_checkpoint):
                 yield self._save_checkpoint()
                 last_checkpoint = perf_counter()
+
+    def _is_spike(self, norm: float) -> bool:
+        """Whether this gradient is so much larger than usual that its step is better left out. No more than a few in a
+        row: then large is the new usual."""
+        made = self._progress_made
+        spike = (
+            made.step >= SPIKES_FROM
+            and norm > SPIKE * made.usual_norm
+            and norm > self.config.grad_clip
+            and made.spikes_in_a_row < MOST_SPIKES_IN_A_ROW
+        )
+        if spike:
+            made.spikes, made.spikes_in_a_row = made.spikes + 1, made.spikes_in_a_row + 1
+            return True
+        new_usual = made.spikes_in_a_row == MOST_SPIKES_IN_A_ROW
+        made.usual_norm += (norm - made.usual_norm) * (1.0 if new_usual else max(0.02, 1 / (made.step + 1)))
+        made.spikes_in_a_row = 0
+        return False
+
+    def _wait_for_progress(self, event: EvaluationEvent) -> None:
+        """Counts evaluations without a lower loss, and halves the learning rate of a plateau."""
+        made = self._progress_made
+        made.without_progress, made.waited = (0, 0) if event.best else (made.without_progress + 1, made.waited + 1)
+        if self.config.schedule == "plateau" and made.waited >= PLATEAU_EVALUATIONS:
+            made.halvings, made.waited = made.halvings + 1, 0
 
     def _checkpoint_due(self, step: int, last: float) -> bool:
         if self.config.checkpoint_every is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
-from textgru.core.products import choose_precision
+from textgru.core.products import choose_precision, set_product_kernels
 from textgru.corpus import STANDARD_INPUT, Corpus, check_files, read_blocks, spool_standard_input
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
@@ -192,6 +192,8 @@ class TrainingRun:
     ) -> None:
         self.config, self.tokenizer, self.corpus, self.out = config, tokenizer, corpus, self._writer.out
         _check_memory(network.training_bytes(config.batch_size, config.seq_length))
+        if config.deterministic:
+            set_product_kernels("packed")
         rng = np.random.default_rng(config.seed)
         self.network = Network(network, precision=config.precision, seed=rng)
         self.trainer = Trainer(
@@ -225,7 +227,7 @@ class TrainingRun:
                 ended = {"event": "end", **asdict(event)}
                 ended["best"] = event.best.step
                 self._writer.append_metrics(ended)
-                if event.reason == "finished":
+                if event.reason != "stopped":
                     self._writer.finish()
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})

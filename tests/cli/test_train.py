@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+import textgru
 from tests.cli.conftest import SMALL
 from tests.texts import sentences
-from textgru.core import get_num_threads
+from textgru.core import get_num_threads, simd
 
 
 def files_below(folder):
@@ -37,8 +38,9 @@ def test_the_screen_tells_the_plan_the_course_and_the_end(cli, text_file, tmp_pa
 def test_the_options_reach_the_run(cli, text_file, tmp_path):
     options = (
         "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --tie-weights --batch-size 4 "
-        "--seq-length 8 --lr 0.01 --min-lr 0.002 --warmup 3 --weight-decay 0.5 --grad-clip 2 --epochs 5 --max-steps 6 "
-        "--max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 --precision bf16 --seed 11 -t 1"
+        "--seq-length 8 --lr 0.01 --min-lr 0.002 --schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 "
+        "--grad-clip 2 --epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
+        "--precision bf16 --deterministic --seed 11 -t 1"
     ).split()
     assert cli("train", text_file, "-o", tmp_path / "run", *options).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -47,9 +49,11 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
         "tie_weights": True,
     }  # fmt: skip
     assert config["training"] == {
-        "batch_size": 4, "seq_length": 8, "learning_rate": 0.01, "min_lr": 0.002, "warmup": 3, "weight_decay": 0.5,
+        "batch_size": 4, "seq_length": 8, "learning_rate": 0.01, "min_lr": 0.002,
+        "schedule": "plateau", "patience": 7, "warmup": 3, "weight_decay": 0.5,
         "grad_clip": 2.0, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
-        "checkpoint_every": 3, "checkpoint_minutes": 1.0, "precision": "bf16", "seed": 11, "threads": 1,
+        "checkpoint_every": 3, "checkpoint_minutes": 1.0, "precision": "bf16", "deterministic": True,
+        "seed": 11, "threads": 1,
     }  # fmt: skip
     assert config["tokenizer"] == {"kind": "bpe"}
     tokens = config["corpus"]["train_tokens"] + config["corpus"]["validation_tokens"]
@@ -256,3 +260,50 @@ def test_on_a_terminal_a_line_moves(text_file, tmp_path):
     assert "100%" in text
     assert "left" in text
     assert text.count("validation ") >= 20
+
+
+def test_options_from_a_toml_file(text_file, tmp_path, cli, fails):
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        f'files = "{text_file}"\nhidden-size = 24\nembedding_size = 8\nbatch_size = 8\nseq-length = 16\n'
+        f'max_steps = 3\ntie-weights = false\nlearning_rate = 0.02\nout = "{tmp_path / "run"}"\nthreads = 1\n'
+    )
+    assert cli("train", "--config", file, "--max-steps", 2).exit_code == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["network"]["hidden_size"] == 24
+    training = config["training"]
+    assert (training["max_steps"], training["learning_rate"], training["threads"]) == (2, 0.02, 1)
+    assert config["corpus"]["files"] == [str(text_file)]
+    for text, message in (
+        ("hiden_size = 3", "settings.toml: hiden_size: no option of textgru train"),
+        ("resume = 'x'", "no option"),
+        ("hidden_size = [", "settings.toml: no TOML"),
+        ("[hidden_size]", "hidden_size: expected a value, got a table"),
+        ("hidden_size = 'large'", "Invalid value for '--hidden-size'"),
+        ("hidden_size = 0", "Invalid value for '--hidden-size'"),
+    ):
+        file.write_text(text)
+        assert message in fails("train", text_file, "--config", file)
+    assert "no such file" in fails("train", text_file, "--config", tmp_path / "none.toml")
+
+
+def test_deterministic_is_the_same_for_any_threads(text_file, tmp_path, cli):
+    """Also where the BLAS would be used, which promises no such thing."""
+    simd.set_instruction_set("baseline")
+    weights = []
+    for threads in (1, 2, 3):
+        result = cli(
+            "train",
+            text_file,
+            "--out",
+            tmp_path / str(threads),
+            "--max-steps",
+            5,
+            "-t",
+            threads,
+            "--deterministic",
+            *SMALL,
+        )
+        assert result.exit_code == 0, result.output
+        weights.append(textgru.load(tmp_path / str(threads)).network.parameters.values.tobytes())
+    assert len(set(weights)) == 1

@@ -79,6 +79,8 @@ class PlainDisplay:
         """What came out of it."""
         end, best = self._end, self._end.best
         self.line(f"{end.reason} after {end.step:,} steps, {end.tokens_seen:,} tokens, {clock(end.seconds)}")
+        if end.spikes:
+            self.line(f"left out   {end.spikes:,} steps whose gradient was far larger than usual; see --learning-rate")
         if best.val_loss is not None and best.bits_per_char is not None:
             self.line(
                 f"best       validation loss {best.val_loss:.4f} nats a token ({best.val_loss / log(2):.3f} bits), "

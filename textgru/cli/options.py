@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from textgru.errors import InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,3 +39,31 @@ def precision_option(function: Function) -> Function:
         "--precision", type=click.Choice(["fp32", "int8"]),
         help="int8: weights as 8-bit integers, faster.  [default: as the run is stored]",
     )(function)  # fmt: skip
+
+
+def read_config(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    """The callback of --config: options of the command from a TOML file, as defaults. Raises InputError."""
+    if value is None:
+        return
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    path = Path(value)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: no TOML: {error}") from error
+    settings = {name.replace("-", "_"): setting for name, setting in settings.items()}
+    known = {parameter.name for parameter in context.command.params} - {"config", "help", "dry_run", "resume"}
+    if unknown := sorted(settings.keys() - known):
+        raise InputError(f"{path}: {', '.join(unknown)}: no option of textgru {context.command.name}")
+    if tables := sorted(name for name, setting in settings.items() if isinstance(setting, dict)):
+        raise InputError(f"{path}: {', '.join(tables)}: expected a value, got a table")
+    if isinstance(settings.get("files"), str):
+        settings["files"] = [settings["files"]]
+    context.default_map = {**(context.default_map or {}), **settings}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from textgru.cli.options import GIVEN, threads_option
+from textgru.cli.options import GIVEN, read_config, threads_option
 from textgru.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ INTERRUPTED = 130
 @click.option("--learning-rate", "--lr", type=POSITIVE, default=4e-3, show_default=True, help="Highest learning rate.")
 @click.option("--min-lr", type=click.FloatRange(0), help="Last learning rate.  [default: a twentieth of the highest]")
 @click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant", "plateau"]),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate falls; plateau: halved when the validation loss stays.",
+)
+@click.option(
     "--warmup", type=click.IntRange(0), default=100, show_default=True, help="Steps over which the learning rate rises."
 )
 @click.option(
@@ -62,6 +69,9 @@ INTERRUPTED = 130
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
 @click.option("--max-steps", type=click.IntRange(1), help="End after so many steps.")
 @click.option("--max-minutes", type=POSITIVE, help="End after so many minutes, the learning rate decayed by then.")
+@click.option(
+    "--patience", type=click.IntRange(1), help="End after so many evaluations without a lower validation loss."
+)
 @click.option(
     "--val-fraction",
     type=click.FloatRange(0, 1, max_open=True),
@@ -89,6 +99,15 @@ INTERRUPTED = 130
     help="Same seed, same threads, same steps: same model.",
 )
 @threads_option
+@click.option("--deterministic", is_flag=True, help="The same bits for any number of threads.")
+@click.option(
+    "--config",
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    metavar="FILE",
+    help='TOML file of options, e.g. hidden-size = 512, files = ["book.txt"]; the command line wins.',
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.pass_context
 def train(
@@ -118,7 +137,8 @@ def train(
     from textgru.trainer import TrainingConfig
     from textgru.training_run import TrainingRun
 
-    given = {name for name in context.params if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    given = {name for name in context.params if context.get_parameter_source(name) in sources}
     if resume is not None:
         if others := sorted(given - {"resume", "dry_run"}):
             raise click.UsageError(

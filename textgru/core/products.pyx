@@ -32,7 +32,8 @@ cdef int chosen = AUTO
 
 def set_product_kernels(name: str) -> None:
     """What multiplies float32 matrices from now on, in the whole process: "packed" (our own kernels), "blas", or
-    "auto", our own where the instruction set in use has wide vectors. Not while the core is computing.
+    "auto", our own where the instruction set in use has wide vectors and there are rows enough. Not while the core is
+    computing.
 
     The environment variable TEXTGRU_PRODUCTS says what it is at import. bfloat16 products are always our own, float64
     products always the BLAS's. Raises ValueError for another name.
@@ -111,7 +112,8 @@ cdef class Products:
         cdef const float* start = NULL
         cdef Py_ssize_t start_row = 0
         cdef float[::1] packed
-        if products == NULL or k == 0 or (m < FEWEST_PACKED_ROWS and self.precision == "fp32"):
+        cdef bint few = chosen != PACKED and m < FEWEST_PACKED_ROWS and self.precision == "fp32"
+        if products == NULL or k == 0 or few:
             _multiply_blas[float](a, b, c, bias, accumulate)
             return
         _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
