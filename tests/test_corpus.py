@@ -1,64 +1,17 @@
-"""Reading, encoding and batching."""
-
-import io
-import sys
+"""Encoding and batching."""
 
 import numpy as np
 import pytest
 
-import textgru.corpus
-from textgru.corpus import Batches, Corpus, check_files, read_blocks, spool_standard_input
+from textgru.corpus import Batches, Corpus
 from textgru.errors import InputError
+from textgru.text_files import read_blocks
 from textgru.tokenizer import Tokenizer
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(textgru.corpus, "BLOCK_BYTES", 5)
 
 
 def write(path, data):
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return path
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_files_are_joined_and_newlines_and_marks_normalised(tmp_path):
-    first = write(tmp_path / "a", b"\xef\xbb\xbfone\r\ntwo\rthree \xe2\x82\xac\r\n")
-    second = write(tmp_path / "b", "\ufefffour\n\ufeff🙂")
-    assert "".join(read_blocks([first, second])) == "one\ntwo\nthree €\nfour\n\ufeff🙂"
-
-
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize(
-    ("data", "offset"), [(b"\xff", 0), (b"abcd\xff", 4), (b"0123456789\xe2\x82x", 10), (b"01234567\xe2", 8)]
-)
-def test_bytes_that_are_no_utf8_are_named_by_offset(data, offset, tmp_path):
-    file = write(tmp_path / "bad.txt", data)
-    with pytest.raises(InputError, match=rf"bad\.txt: not utf-8 text: byte {offset} .*--encoding"):
-        list(read_blocks([file]))
-
-
-def test_other_encodings(tmp_path):
-    assert "".join(read_blocks([write(tmp_path / "a", b"caf\xe9")], "latin-1")) == "café"
-    assert "".join(read_blocks([write(tmp_path / "b", "日本".encode("utf-16"))], "utf-16")) == "日本"
-
-
-def test_files_that_cannot_be_used_are_named(tmp_path):
-    with pytest.raises(InputError, match="none: no such file"):
-        check_files([tmp_path / "none"], "utf-8")
-    with pytest.raises(InputError, match="is a directory"):
-        check_files([tmp_path], "utf-8")
-    with pytest.raises(InputError, match="'utf-9' is not known"):
-        check_files([tmp_path], "utf-9")
-    with pytest.raises(InputError, match="no text file given"):
-        check_files([], "utf-8")
-
-
-def test_standard_input_is_spooled(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hello\xff")))
-    spool_standard_input(tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == b"hello\xff"
 
 
 def encode(text, tmp_path, kind="char", **options):
@@ -87,7 +40,7 @@ def test_the_end_is_held_out(tmp_path):
 
 def test_the_held_out_part_is_a_tenth_up_to_a_limit(tmp_path, monkeypatch):
     assert len(encode("ab" * 500, tmp_path)[1].validation) == 100
-    monkeypatch.setattr(textgru.corpus, "MOST_HELD_OUT", 30)
+    monkeypatch.setattr("textgru.corpus.MOST_HELD_OUT", 30)
     assert len(encode("ab" * 500, tmp_path)[1].validation) == 30
 
 

@@ -1,11 +1,8 @@
-"""Text files to token ids on disk, and from there to batches; in bounded memory, however long the text."""
+"""Token ids on disk, and training batches."""
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,74 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from textgru.errors import InputError
+from textgru.text_files import read_blocks
 from textgru.tokenizer import Tokenizer
 
-STANDARD_INPUT = "-"
-BLOCK_BYTES = 1 << 20
 # Without a fraction of the user's own, no more than this is held out: enough for a steady figure, quick to evaluate.
 MOST_HELD_OUT = 200_000
 HELD_OUT_FRACTION = 0.1
-
-
-def read_blocks(paths: Sequence[Path], encoding: str = "utf-8") -> Iterator[str]:
-    """The text of the files, one after the other, in blocks; a byte order mark is dropped, \\r\\n and \\r become \\n.
-
-    Raises InputError for a file that can't be read or isn't text in this encoding (with the offset in bytes).
-    """
-    for path in paths:
-        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-        offset, pending, first = 0, 0, True
-        try:
-            with path.open("rb") as file:
-                while True:
-                    data = file.read(BLOCK_BYTES)
-                    try:
-                        text = decoder.decode(data, final=not data)
-                    except UnicodeDecodeError as error:
-                        at = offset - pending + error.start
-                        raise InputError(
-                            f"{path}: not {encoding} text: byte {at:,} ({error.reason}); "
-                            "say what it is with --encoding, e.g. --encoding latin-1"
-                        ) from error
-                    offset += len(data)
-                    pending = len(decoder.getstate()[0])
-                    if first and text:
-                        text, first = text.removeprefix("\ufeff"), False
-                    if text:
-                        yield text
-                    if not data:
-                        break
-        except OSError as error:
-            raise InputError(f"{path}: can't be read: {error.strerror}") from error
-
-
-def check_files(files: Sequence[str | Path], encoding: str) -> None:
-    """Raises InputError unless there are files, each is readable or "-", and the encoding exists."""
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise InputError(f"encoding: {encoding!r} is not known; try utf-8, latin-1 or cp1252") from error
-    if not files:
-        raise InputError("no text file given")
-    for path in map(Path, files):
-        if str(path) == STANDARD_INPUT:
-            continue
-        if path.is_dir():
-            raise InputError(f"{path}: is a directory; name the text files in it")
-        try:
-            with path.open("rb"):
-                pass
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file") from error
-        except OSError as error:
-            raise InputError(f"{path}: can't be read: {error.strerror}") from error
-
-
-def spool_standard_input(path: Path) -> None:
-    """Copies standard input to a file, because the text is read twice."""
-    with path.open("wb") as file:
-        while data := sys.stdin.buffer.read(BLOCK_BYTES):
-            file.write(data)
 
 
 @dataclass(frozen=True)

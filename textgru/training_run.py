@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,9 +17,10 @@ import numpy as np
 from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
 from textgru.core.products import choose_precision, set_product_kernels
-from textgru.corpus import STANDARD_INPUT, Corpus, check_files, read_blocks, spool_standard_input
+from textgru.corpus import Corpus
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
+from textgru.text_files import STANDARD_INPUT, check_files, find_files, read_blocks, spool_standard_input
 from textgru.tokenizer import KINDS, Blocks, Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
@@ -46,7 +48,9 @@ class Plan:
 
 def default_out(files: Sequence[str | Path]) -> Path:
     """runs/NAME after the first file, or runs/NAME-2 and so on: the first that does not exist."""
-    name = "stdin" if str(files[0]) == STANDARD_INPUT else Path(files[0]).stem or "text"
+    first = str(files[0]) if files else ""
+    packed = first.removesuffix(".gz").removesuffix(".zst")
+    name = "stdin" if first == STANDARD_INPUT else re.sub(r"[*?\[\]]", "", Path(packed).stem) or "text"
     out, number = Path("runs", name), 1
     while out.exists():
         number += 1
@@ -97,11 +101,12 @@ class TrainingRun:
     """A training from its text files to its run directory. Everything is checked, and the text encoded, when it is
     made; `events()` trains. Use as a context manager: a run that never saved weights leaves nothing behind.
 
-    `files`: paths of text files, or "-" for standard input; `out`: the run directory (default: runs/NAME);
-    `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json; `val_fraction`: the part of the text,
-    from its end, that is held out (default a tenth, at most 200,000 tokens); `network`: fields of NetworkConfig without
-    vocab_size; `embedding_size` follows the hidden size where weights are tied; `init_from`: a run whose weights,
-    tokenizer and shape this training starts from. Raises InputError. `TrainingRun.resume` goes on with a training.
+    `files`: text files, directories or patterns (textgru.text_files.find_files), or "-" for standard input; `out`: the
+    run directory (default: runs/NAME); `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json;
+    `val_fraction`: the part of the text, from its end, that is held out (default a tenth, at most 200,000 tokens);
+    `network`: fields of NetworkConfig without vocab_size; `embedding_size` follows the hidden size where weights are
+    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from. Raises InputError.
+    `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -132,8 +137,9 @@ class TrainingRun:
         if network.get("tie_weights"):
             network.setdefault("embedding_size", network.get("hidden_size", NetworkConfig.hidden_size))
         NetworkConfig(vocab_size=1, **network)  # say what is wrong with it before the text is read
-        check_files(files, encoding)
         out = Path(out) if out is not None else default_out(files)
+        files = find_files(files)
+        check_files(files, encoding)
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
             paths = self._paths(files)

@@ -96,7 +96,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(cli, text_file, tmp_path):
     ("make", "arguments", "message"),
     [
         (None, ["none.txt"], "none.txt: no such file"),
-        (None, ["."], ".: is a directory"),
+        (None, ["."], ".: no text file (.txt, .txt.gz, .txt.zst) in it"),
         (b"", ["text"], "text: no text in it"),
         (b"too short", ["text"], "too little text: 9 tokens for training, one batch needs 129"),
         (b"abc\xffdef" * 99, ["text"], "text: not utf-8 text: byte 3 (invalid start byte); say what it is with"),

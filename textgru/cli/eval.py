@@ -24,15 +24,16 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
     The text is read from its start to its end as one; its first token is given. Characters that the model has never
     seen count as the unknown token.
     """
-    from textgru.corpus import STANDARD_INPUT, Corpus, check_files, spool_standard_input
+    from textgru.corpus import Corpus
     from textgru.errors import InputError
     from textgru.evaluate import evaluate as score_tokens
     from textgru.language_model import load
+    from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
 
-    check_files(files, encoding)
+    paths = find_files(files)
+    check_files(paths, encoding)
     model = load(run, precision=precision)
     with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        paths = [Path(file) for file in files]
         if STANDARD_INPUT in files:
             spooled = Path(folder, "standard-input")
             spool_standard_input(spooled)

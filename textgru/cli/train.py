@@ -126,7 +126,8 @@ def train(
     dry_run: bool,
     **settings: Any,
 ) -> None:
-    """Train a model on one or more UTF-8 text files ("-" is standard input).
+    """Train a model on one or more UTF-8 text files. A directory stands for the .txt, .txt.gz and .txt.zst files in it
+    and below, "-" for standard input; quoted patterns ("*.txt") are resolved.
 
     Training ends at the first of --epochs, --max-steps and --max-minutes. Without --epochs and --max-steps it ends
     after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner.
