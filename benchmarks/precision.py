@@ -25,9 +25,9 @@ VALIDATION_TOKENS = 100_000
 
 def train(file: str, folder: Path, precision: str, seed: int, steps: int) -> dict[str, Any]:
     """The validation losses of one training, in nats a token: its own weights, and those rounded to 8 bits."""
-    config = textgru.trainer.TrainingConfig(max_steps=steps, eval_every=steps, precision=precision, seed=seed)
+    training = {"max_steps": steps, "eval_every": steps, "precision": precision, "seed": seed}
     out = folder / f"{precision}-{seed}"
-    with TrainingRun([file], out, config=config) as run:
+    with TrainingRun([file], out, preset="small", training=training) as run:
         for _ in run.events():
             pass
         validation = run.corpus.validation[:VALIDATION_TOKENS].copy()

@@ -16,6 +16,9 @@ CONFIGS = [
     NetworkConfig(7, embedding_size=5, hidden_size=5, num_layers=2, tie_weights=True),
     NetworkConfig(4, embedding_size=2, hidden_size=5, num_layers=2, dropout=0.3),
     NetworkConfig(50, embedding_size=4, hidden_size=4, dropout=0.3, tie_weights=True),
+    NetworkConfig(4, embedding_size=3, hidden_size=5, num_layers=2, input_dropout=0.4),
+    NetworkConfig(6, embedding_size=4, hidden_size=4, dropout=0.3, input_dropout=0.4, tie_weights=True),
+    NetworkConfig(4, 3, 5, 3, dropout=0.4, input_dropout=0.3, variational_dropout=True),
 ]
 
 
@@ -93,6 +96,35 @@ def test_dropout_is_off_outside_training():
     assert first != second, "a new mask each time"
 
 
+def test_variational_dropout_keeps_its_mask_through_a_sequence(monkeypatch):
+    """With embedding and weights of ones, the features that reach the output layer show the masks."""
+    seen = []
+    for variational in (True, False):
+        network = Network(NetworkConfig(3, 4, 40, 1, dropout=0.5, variational_dropout=variational), seed=1)
+        monkeypatch.setattr(network.output, "forward", lambda x, out, **_: seen.append(x.copy()) or out.fill(0))
+        monkeypatch.setattr(network.output, "backward", lambda dy, out, **_: out.fill(0))
+        tokens, targets = batch(3, seq=6, rows=2)
+        network.loss_and_grad(tokens, targets, network.initial_state(2))
+    kept, fresh = (features.reshape(6, 2, 40) != 0 for features in seen)
+    assert (kept == kept[0]).all()
+    assert (kept[0, 0] != kept[0, 1]).any(), "each row of the batch has its own"
+    assert (fresh != fresh[0]).any()
+    assert 0.2 < kept[0].mean() < 0.8
+
+
+def test_dropout_on_the_input_is_that_of_the_embedding():
+    """All of it dropped but for nothing: the loss is that of an embedding of zeros."""
+    network = Network(NetworkConfig(5, 4, 8, input_dropout=1 - 1e-12), seed=1)
+    zero = Network(NetworkConfig(5, 4, 8), seed=1)
+    zero.embedding.parameters["weight"][...] = 0
+    tokens, targets = batch(5)
+    state = zero.initial_state(3)
+    assert network.loss_and_grad(tokens, targets, state)[0] == pytest.approx(
+        zero.loss_and_grad(tokens, targets, state)[0], rel=1e-6
+    )
+    assert not network.embedding.gradients["weight"].any()
+
+
 @pytest.mark.parametrize("vocab", [5, 900])
 def test_training_equals_pytorch(vocab):
     """Three steps of forward, backward, clipping and AdamW from the same weights."""
@@ -144,6 +176,8 @@ def test_parameter_shapes_are_those_of_the_network():
         ({"hidden_size": 2.0}, "hidden_size"),
         ({"num_layers": True}, "num_layers"),
         ({"dropout": 1}, "dropout"),
+        ({"input_dropout": -0.1}, "input_dropout"),
+        ({"variational_dropout": 1}, "variational_dropout"),
         ({"tie_weights": True, "embedding_size": 3}, "tie_weights"),
     ],
     ids=str,

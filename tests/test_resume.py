@@ -16,7 +16,7 @@ import textgru
 from tests.texts import sentences
 from textgru.checkpoint import RunWriter
 from textgru.evaluate import Score
-from textgru.trainer import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent, TrainingConfig
+from textgru.trainer import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent
 from textgru.training_run import TrainingRun
 
 SHAPE = {"hidden_size": 24, "embedding_size": 8, "num_layers": 2, "dropout": 0.2}
@@ -31,8 +31,7 @@ def text_file(tmp_path_factory):
 
 
 def start(text_file, out, **options):
-    config = TrainingConfig(**{**SETTINGS, **options})
-    return TrainingRun([text_file], out, config=config, network=SHAPE)
+    return TrainingRun([text_file], out, network=SHAPE, training={**SETTINGS, **options})
 
 
 def weights(run):
@@ -153,6 +152,21 @@ def test_real_kills_and_interrupts(text_file, tmp_path, whole):
         subprocess.run(go_on if out.exists() else begin, check=True, capture_output=True)
     same(out, whole)
     assert os.listdir(tmp_path) == ["run"], "nothing is left beside it"
+
+
+def test_averages_and_samples_go_on_as_well(text_file, tmp_path):
+    options = {"ema_decay": 0.95, "max_steps": 70, "eval_every": 20, "checkpoint_every": 10}
+    for name, stops in (("whole", []), ("run", [11, 25, 41, 55])):
+        run = TrainingRun([text_file], tmp_path / name, network=SHAPE, training={**SETTINGS, **options}, sample_every=2)
+        for steps in stops:
+            abandon(run, steps)
+            run = TrainingRun.resume(tmp_path / name)
+        with run:
+            list(run.events())
+    same(tmp_path / "run", tmp_path / "whole")
+    samples = [line for line in history(tmp_path / "run") if line["event"] == "sample"]
+    assert [sample["step"] for sample in samples] == [40, 70]
+    assert len({sample["text"] for sample in samples}) == 2
 
 
 def test_minutes_count_over_all_sessions(text_file, tmp_path):

@@ -129,6 +129,23 @@ def test_a_long_text_gets_twenty_million_tokens_by_default():
     assert TrainingConfig(batch_size=50, seq_length=100, max_minutes=60).step_limit(20_000) == 400_000
 
 
+def test_the_average_of_the_weights_is_evaluated_and_saved():
+    saved, seen = [], []
+    run = trainer(saved, max_steps=60, eval_every=20, ema_decay=0.9)
+    wanted = None
+    for event in run.events():
+        if isinstance(event, StepEvent):
+            decay = min(0.9, (event.step - 1) / (event.step + 8))
+            now = run.network.parameters.values.astype(np.float64)
+            wanted = now if wanted is None else decay * wanted + (1 - decay) * now
+            seen.append(wanted)
+    event, weights = saved[-1]
+    np.testing.assert_allclose(weights, seen[event.step - 1], atol=1e-5)
+    assert np.abs(weights - run.network.parameters.values).max() > 1e-4, "training goes on with its own"
+    run.network.parameters.values[...] = weights
+    assert textgru.trainer.evaluate(run.network, CYCLE[-500:]).loss == pytest.approx(event.val_loss, rel=1e-6)
+
+
 def test_minutes_end_the_training_and_decay_the_learning_rate():
     """Bounds are wide: a busy machine must not fail this."""
     begin = perf_counter()
@@ -182,6 +199,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_wei
         ({"epochs": 0}, "epochs"),
         ({"max_minutes": -1}, "max_minutes"),
         ({"grad_clip": 0}, "grad_clip"),
+        ({"ema_decay": 1}, "ema_decay"),
         ({"seed": -1}, "seed"),
     ],
     ids=str,

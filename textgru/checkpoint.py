@@ -31,6 +31,7 @@ from textgru.tokenizer import Tokenizer
 FORMAT_VERSION = 1
 STATE, SET_ASIDE, LOCK = "state.safetensors", "model.safetensors", "lock"
 SCALE = ".scale"
+LATER_SETTINGS = {"input_dropout", "variational_dropout"}  # of the network, that not every run of format 1 has
 CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training",
 )  # fmt: skip
@@ -375,12 +376,11 @@ def _network_config(path: Path, config: dict[str, Any]) -> NetworkConfig:
     settings = config.get("network")
     if not isinstance(settings, dict) or settings.get("cell") != "gru":
         raise InputError(f"{path}: damaged: no settings of a gru network in it")
-    wanted = {f.name for f in fields(NetworkConfig)}
-    given = settings.keys() - {"cell"}
-    if given != wanted:
-        raise InputError(f"{path}: damaged: network has {sorted(given)}, expected {sorted(wanted)}")
+    known, given = {f.name for f in fields(NetworkConfig)}, settings.keys() - {"cell"}
+    if given - known or known - given - LATER_SETTINGS:
+        raise InputError(f"{path}: damaged: network has {sorted(given)}, expected {sorted(known)}")
     try:
-        return NetworkConfig(**{name: settings[name] for name in wanted})
+        return NetworkConfig(**{name: settings[name] for name in given})
     except InputError as error:
         raise InputError(f"{path}: damaged: {error}") from error
 

@@ -16,8 +16,7 @@ from textgru.generate import stream
 from textgru.network import Network
 from textgru.sampling import Sampling
 from textgru.tokenizer import Tokenizer
-from textgru.trainer import Event, TrainingConfig
-from textgru.training_run import TrainingRun
+from textgru.training_run import RunEvent, TrainingRun
 
 
 class LanguageModel:
@@ -122,15 +121,19 @@ def train(
     tokenizer: str | Path | None = None,
     vocab_size: int | None = None,
     encoding: str = "utf-8",
+    preset: str | None = None,
     embedding_size: int | None = None,
     hidden_size: int | None = None,
     num_layers: int | None = None,
     dropout: float | None = None,
+    input_dropout: float | None = None,
+    variational_dropout: bool | None = None,
     tie_weights: bool | None = None,
     val_fraction: float | None = None,
     init_from: str | Path | None = None,
+    sample_every: int | None = None,
     overwrite: bool = False,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Callable[[RunEvent], None] | None = None,
     **training: Any,
 ) -> LanguageModel:
     """Trains a model on text files and returns it as it was at its best; the run stays in the directory `out`.
@@ -146,24 +149,28 @@ def train(
         "hidden_size": hidden_size,
         "num_layers": num_layers,
         "dropout": dropout,
+        "input_dropout": input_dropout,
+        "variational_dropout": variational_dropout,
         "tie_weights": tie_weights,
     }
     with TrainingRun(
         [files] if isinstance(files, (str, Path)) else files,
         out,
-        config=TrainingConfig(**training),
+        preset=preset,
         network=network,
+        training=training,
         tokenizer=tokenizer,
         vocab_size=vocab_size,
         encoding=encoding,
         val_fraction=val_fraction,
         init_from=init_from,
+        sample_every=sample_every,
         overwrite=overwrite,
     ) as run:
         return _trained(run, on_event)
 
 
-def resume(run: str | Path, *, on_event: Callable[[Event], None] | None = None) -> LanguageModel:
+def resume(run: str | Path, *, on_event: Callable[[RunEvent], None] | None = None) -> LanguageModel:
     """Goes on with the unfinished training in a run directory, to its end, and returns the model as it was at its best.
 
     Raises InputError (a ValueError) if there is none. `on_event`: as in train.
@@ -172,7 +179,7 @@ def resume(run: str | Path, *, on_event: Callable[[Event], None] | None = None) 
         return _trained(training, on_event)
 
 
-def _trained(run: TrainingRun, on_event: Callable[[Event], None] | None) -> LanguageModel:
+def _trained(run: TrainingRun, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
     for event in run.events():
         if on_event is not None:
             on_event(event)

@@ -23,7 +23,8 @@ LOGITS_BYTES = 1 << 24
 class NetworkConfig:
     """What rebuilds a network but for its weights. Raises InputError for values that can't be.
 
-    `embedding_size` and `hidden_size` are widths; `dropout` falls on every layer's output while training;
+    `embedding_size` and `hidden_size` are widths. While training, `dropout` falls on every layer's output and
+    `input_dropout` on the embedding; with `variational_dropout` the mask is the same at all steps of a sequence.
     `tie_weights` uses the embedding as the output layer's weight, and needs the two widths to be equal.
     """
 
@@ -32,6 +33,8 @@ class NetworkConfig:
     hidden_size: int = 256
     num_layers: int = 1
     dropout: float = 0.0
+    input_dropout: float = 0.0
+    variational_dropout: bool = False
     tie_weights: bool = False
 
     def __post_init__(self) -> None:
@@ -39,10 +42,13 @@ class NetworkConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name}: expected an integer from 1 up, got {value!r}")
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
-            raise InputError(f"dropout: expected a number from 0 to below 1, got {self.dropout!r}")
-        if not isinstance(self.tie_weights, bool):
-            raise InputError(f"tie_weights: expected true or false, got {self.tie_weights!r}")
+        for name in ("dropout", "input_dropout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise InputError(f"{name}: expected a number from 0 to below 1, got {value!r}")
+        for name in ("variational_dropout", "tie_weights"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise InputError(
                 f"tie_weights: the embedding size ({self.embedding_size}) has to equal the hidden size "
@@ -67,6 +73,11 @@ class NetworkConfig:
         """The number of parameters."""
         return sum(map(prod, self.parameter_shapes().values()))
 
+    def multiplied_weights(self) -> int:
+        """How many weights a token is multiplied with: all matrices but the embedding, whose rows are looked up."""
+        hidden, layers = self.hidden_size, self.num_layers
+        return 3 * hidden * (self.embedding_size + hidden + 2 * hidden * (layers - 1)) + self.vocab_size * hidden
+
     def training_bytes(self, batch_size: int, seq_length: int) -> int:
         """About how much memory training takes: parameters, gradients, moments and the activations of one batch."""
         rows, hidden = batch_size * seq_length, self.hidden_size
@@ -74,6 +85,7 @@ class NetworkConfig:
         shared = hidden * (3 + 2) + 2 * self.embedding_size
         logits = 2 * min(rows * self.vocab_size, max(LOGITS_BYTES // 4, self.vocab_size))
         table = self.vocab_size * (3 * hidden + self.embedding_size)
+        shared += self.embedding_size if self.input_dropout else 0
         return 4 * (5 * self.parameter_count() + rows * (self.num_layers * layer + shared) + logits + table)
 
 
@@ -97,7 +109,13 @@ class Network:
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.embedding_size, dtype=dtype, seed=rng)
         self.gru = GRU(
-            config.embedding_size, config.hidden_size, config.num_layers, dropout=config.dropout, dtype=dtype, seed=rng
+            config.embedding_size,
+            config.hidden_size,
+            config.num_layers,
+            dropout=config.dropout,
+            variational_dropout=config.variational_dropout,
+            dtype=dtype,
+            seed=rng,
         )
         self.output = Linear(config.hidden_size, config.vocab_size, dtype=dtype, seed=rng)
         training, inference = Products(precision), Products()
@@ -129,16 +147,21 @@ class Network:
         `parameters.gradients` with the gradient of the mean. Applies dropout.
         """
         self._check(tokens, targets)
-        y, state = self.gru.forward_lookup(self.embedding.parameters["weight"], tokens, state, copy=False)
-        features = y.reshape(-1, self.config.hidden_size)
-        key = 0
-        if self.config.dropout:
-            key = int(self._rng.integers(0, 2**64, dtype=np.uint64))
+        config, batch = self.config, tokens.shape[1]
+        input_key, key = self._dropout_key(config.input_dropout), self._dropout_key(config.dropout)
+        if input_key:
+            x = self.embedding.forward(tokens)
+            self._drop(x, config.input_dropout, input_key, batch)
+            y, state = self.gru.forward(x, state, copy=False)
+        else:
+            y, state = self.gru.forward_lookup(self.embedding.parameters["weight"], tokens, state, copy=False)
+        features = y.reshape(-1, config.hidden_size)
+        if key:
             dropped = self._workspace.get("dropped", *features.shape)
             np.copyto(dropped, features)
-            apply_dropout(dropped.reshape(-1), self.config.dropout, key)
+            self._drop(dropped, config.dropout, key, batch)
             features = dropped
-        rows, vocab = len(features), self.config.vocab_size
+        rows, vocab = len(features), config.vocab_size
         dfeatures = self._workspace.get("dfeatures", *features.shape)
         total = 0.0
         for chunk in self._chunks(rows):
@@ -149,12 +172,16 @@ class Network:
             self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
             total += float(losses.sum())
         if key:
-            apply_dropout(dfeatures.reshape(-1), self.config.dropout, key)
-        dtable, _ = self.gru.backward(dfeatures.reshape(y.shape), copy=False)
-        if self.config.tie_weights:
-            self.embedding.gradients["weight"][...] += dtable
+            self._drop(dfeatures, config.dropout, key, batch)
+        dx, _ = self.gru.backward(dfeatures.reshape(y.shape), copy=False)
+        assert dx is not None
+        if input_key:
+            self._drop(dx, config.input_dropout, input_key, batch)
+            self.embedding.backward(dx, accumulate=config.tie_weights)
+        elif config.tie_weights:
+            self.embedding.gradients["weight"][...] += dx
         else:
-            self.embedding.gradients["weight"][...] = dtable
+            self.embedding.gradients["weight"][...] = dx
         return total / rows, state
 
     def losses(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +225,15 @@ class Network:
         )
         logits = self._workspace.get("step", len(tokens), self.config.vocab_size)
         return self.output.forward(y[0], training=False, out=logits)
+
+    def _dropout_key(self, probability: float) -> int:
+        """That of a new mask; 0 where there is no dropout."""
+        return int(self._rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
+
+    def _drop(self, x: np.ndarray, probability: float, key: int, batch: int) -> None:
+        """Dropout on x (T, B, n) or (T * B, n), in place."""
+        period = batch * x.shape[-1] if self.config.variational_dropout else 0
+        apply_dropout(x.reshape(-1), probability, key, period)
 
     def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import ceil, cos, isfinite, pi
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textgru.core import AdamW, gradient_norm
+from textgru.core import AdamW, WeightAverage, gradient_norm
 from textgru.core.checks import check_array
 from textgru.core.products import PRECISIONS
 from textgru.corpus import Batches, Corpus
@@ -43,11 +44,12 @@ class TrainingConfig:
     `max_minutes` (wall clock, evaluation included) that is given; without epochs and steps after 20 epochs at the
     latest, and with none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a
     row without a lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty
-    evaluations. `precision` is that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer),
-    or "auto", bf16 where the CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later
-    needs is saved at every evaluation, and every `checkpoint_every` steps, or where that is not given every
-    `checkpoint_minutes`. `deterministic` gives the same bits for any number of threads, on a machine: all products are
-    then our own.
+    evaluations. With `ema_decay` the weights that are evaluated and saved are an exponential moving average
+    (textgru.core.WeightAverage). `precision` is that of the products of training steps: "fp32", "bf16"
+    (textgru.core.parameters.Layer), or "auto", bf16 where the CPU multiplies bfloat16 itself; evaluations are always in
+    float32. What going on later needs is saved at every evaluation, and every `checkpoint_every` steps, or where that
+    is not given every `checkpoint_minutes`. `deterministic` gives the same bits for any number of threads, on a
+    machine: all products are then our own.
     """
 
     batch_size: int = 32
@@ -58,6 +60,7 @@ class TrainingConfig:
     warmup: int = 100
     weight_decay: float = 0.1
     grad_clip: float = 1.0
+    ema_decay: float | None = None
     epochs: float | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -83,6 +86,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value >= 0):
                 raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise InputError(f"ema_decay: expected a number from 0 to below 1, got {self.ema_decay!r}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule: expected {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.precision not in ("auto", *PRECISIONS):
@@ -176,7 +181,8 @@ class _Progress:
     step: int = 0
     loss_sum: float = 0.0  # since the last evaluation
     loss_count: int = 0
-    evaluations: int = 0
+    evaluations: int = 0  # that were planned by default up to here
+    evaluations_made: int = 0
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     longest_step: float = 0.0
@@ -212,6 +218,8 @@ class Trainer:
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
+        decay = config.ema_decay
+        self._average = WeightAverage(network.parameters, decay) if decay is not None else None
         self.best: EvaluationEvent | None = None
         self._hidden = network.initial_state(config.batch_size)
         self._progress_made = _Progress()
@@ -221,6 +229,11 @@ class Trainer:
         self._started = perf_counter() if started is None else started
         self._stop = False
         self.off_plan = False  # an evaluation that only the stop brought is under way
+
+    @property
+    def evaluations_made(self) -> int:
+        """How many evaluations there were, over all sessions."""
+        return self._progress_made.evaluations_made
 
     def stop(self) -> None:
         """Ends the training after the step in progress, with a checkpoint, then an evaluation."""
@@ -234,6 +247,8 @@ class Trainer:
             "exp_avg_sq": self.optimizer.exp_avg_sq,
             "hidden": self._hidden,
         }
+        if self._average is not None:
+            arrays["average"] = self._average.values
         return arrays, {
             "progress": asdict(self._progress_made),
             "optimizer_steps": self.optimizer.steps,
@@ -243,6 +258,10 @@ class Trainer:
             "best": asdict(self.best) if self.best else None,
             "seconds": perf_counter() - self._started,
         }
+
+    def weights_in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the network has the weights that are evaluated and saved: the averages, where there are any."""
+        return contextlib.nullcontext() if self._average is None else self._average.in_use()
 
     def restore(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Goes on from what `state` returned: the same bits as without the interruption.
@@ -279,6 +298,8 @@ class Trainer:
                 raise TextgruError(f"step {step}: the loss is no longer finite{kept}; try a lower --learning-rate")
             if not self._is_spike(norm):
                 self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
+                if self._average is not None:
+                    self._average.update(step)
             now = perf_counter()
             made.step = step
             made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
@@ -300,14 +321,16 @@ class Trainer:
             if due or finished or self._stop:
                 begin = perf_counter()
                 made.evaluations = int(progress * DEFAULT_EVALUATIONS)
-                event = self._evaluate(step, step / self.batches.steps_per_epoch, made.loss_sum / made.loss_count)
-                made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
+                made.evaluations_made += 1
+                with self.weights_in_use():
+                    event = self._evaluate(step, step / self.batches.steps_per_epoch, made.loss_sum / made.loss_count)
+                    made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
+                    self._wait_for_progress(event)
+                    if event.best:
+                        self.best = event
+                        self._save(event)
                 last_evaluation = perf_counter()
                 made.loss_sum, made.loss_count = 0.0, 0
-                self._wait_for_progress(event)
-                if event.best:
-                    self.best = event
-                    self._save(event)
                 yield event
             impatient = config.patience is not None and made.without_progress >= config.patience
             if finished or impatient or self._stop:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -16,22 +16,30 @@ import numpy as np
 
 from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
-from textgru.core.products import choose_precision, set_product_kernels
+from textgru.core.products import set_product_kernels
 from textgru.corpus import Corpus
 from textgru.errors import InputError
+from textgru.generate import stream
 from textgru.network import Network, NetworkConfig
+from textgru.presets import Settings, check, resolve
+from textgru.sampling import Sampling
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, read_blocks, spool_standard_input
 from textgru.tokenizer import KINDS, Blocks, Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
 TOKENS = "tokens.bin"
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
+SAMPLE_LENGTH = 300  # tokens
+SAMPLING = Sampling(temperature=0.8)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a training is going to do. `steps` is the most there will be; `memory_bytes` is an estimate."""
 
+    preset: str | None
+    network: NetworkConfig
+    learning_rate: float
     tokenizer: str
     vocab_size: int
     characters: int
@@ -44,6 +52,17 @@ class Plan:
     max_minutes: float | None
     precision: str
     threads: int
+
+
+@dataclass(frozen=True)
+class SampleEvent:
+    """After an evaluation: text that the weights as they are now write, from no prompt."""
+
+    step: int
+    text: str
+
+
+RunEvent = Event | SampleEvent
 
 
 def default_out(files: Sequence[str | Path]) -> Path:
@@ -80,6 +99,11 @@ def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
     return Tokenizer.load(kind)
 
 
+def _given(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in (settings or {}).items() if value is not None}
+
+
 def _shape_of(run: Run, wanted: dict[str, Any]) -> dict[str, Any]:
     """The network's settings of a run; of those wanted, only dropout may differ."""
     shape = asdict(run.network)
@@ -104,9 +128,10 @@ class TrainingRun:
     `files`: text files, directories or patterns (textgru.text_files.find_files), or "-" for standard input; `out`: the
     run directory (default: runs/NAME); `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json;
     `val_fraction`: the part of the text, from its end, that is held out (default a tenth, at most 200,000 tokens);
-    `network`: fields of NetworkConfig without vocab_size; `embedding_size` follows the hidden size where weights are
-    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from. Raises InputError.
-    `TrainingRun.resume` goes on with a training.
+    `network` and `training`: fields of NetworkConfig without vocab_size, and of TrainingConfig; what is not given
+    follows from `preset` (a name in textgru.presets.PRESETS), the text and the time: textgru.presets.resolve;
+    `init_from`: a run whose weights, tokenizer and shape this training starts from; `sample_every`: a sample of
+    generated text follows one evaluation in so many. Raises InputError. `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -114,29 +139,30 @@ class TrainingRun:
         files: Sequence[str | Path],
         out: str | Path | None = None,
         *,
-        config: TrainingConfig | None = None,
-        network: dict[str, Any] | None = None,
+        preset: str | None = None,
+        network: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
         tokenizer: str | Path | Tokenizer | None = None,
         vocab_size: int | None = None,
         encoding: str = "utf-8",
         val_fraction: float | None = None,
         init_from: str | Path | None = None,
+        sample_every: int | None = None,
         overwrite: bool = False,
     ) -> None:
         started = perf_counter()
-        config = config or TrainingConfig()
-        config = replace(config, precision=choose_precision(config.precision))
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
-        network = {name: value for name, value in (network or {}).items() if value is not None}
+        if sample_every is not None and (isinstance(sample_every, bool) or not sample_every >= 1):
+            raise InputError(f"sample_every: expected an integer from 1 up, got {sample_every!r}")
+        self._sample_every = sample_every
+        network, training = _given(network), _given(training)
         first = Run.read(init_from) if init_from is not None else None
         if first is not None:
             network = _shape_of(first, network)
             tokenizer = _tokenizer_of(first, tokenizer, vocab_size)
         tokenizer = tokenizer or "char"
-        if network.get("tie_weights"):
-            network.setdefault("embedding_size", network.get("hidden_size", NetworkConfig.hidden_size))
-        NetworkConfig(vocab_size=1, **network)  # say what is wrong with it before the text is read
+        check(network, training, preset)  # say what is wrong before the text is read
         out = Path(out) if out is not None else default_out(files)
         files = find_files(files)
         check_files(files, encoding)
@@ -149,17 +175,18 @@ class TrainingRun:
                 tokenizer, paths, self._writer.scratch / TOKENS, encoding=encoding, val_fraction=val_fraction
             )
             self.files = [str(file) for file in files]
-            self._assemble(
-                config, NetworkConfig(vocab_size=tokenizer.vocab_size, **network), tokenizer, corpus, started
+            settings = resolve(
+                network, training, preset=preset, train_tokens=len(corpus.train), vocab_size=tokenizer.vocab_size
             )
+            self._assemble(settings, tokenizer, corpus, started)
             if first is not None:
                 self.network.parameters.values[...] = first.load_network().parameters.values
             elif tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][tokenizer.unk_id] = 0  # never seen: says nothing
-            settings = self._settings()
+            to_keep = self._settings()
             if first is not None:
-                settings["init_from"] = str(init_from)
-            self._writer.write_settings(settings, tokenizer)
+                to_keep["init_from"] = str(init_from)
+            self._writer.write_settings(to_keep, tokenizer)
             stack.pop_all()
 
     @classmethod
@@ -178,13 +205,14 @@ class TrainingRun:
                 training, corpus = dict(run.config["training"]), run.config["corpus"]
                 training.pop("threads")
                 config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
+                self._sample_every = run.config.get("sample_every")
                 characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
             encoded = Corpus.open(
                 run.tokenizer, self._writer.scratch / TOKENS, held_out=held_out, characters=characters
             )
-            self._assemble(config, run.network, run.tokenizer, encoded, started)
+            self._assemble(Settings(run.config.get("preset"), run.network, config), run.tokenizer, encoded, started)
             arrays, facts = self._writer.read_state()
             try:
                 self.trainer.restore(arrays, facts)
@@ -193,9 +221,9 @@ class TrainingRun:
             stack.pop_all()
         return self
 
-    def _assemble(
-        self, config: TrainingConfig, network: NetworkConfig, tokenizer: Tokenizer, corpus: Corpus, started: float
-    ) -> None:
+    def _assemble(self, settings: Settings, tokenizer: Tokenizer, corpus: Corpus, started: float) -> None:
+        network, config = settings.network, settings.training
+        self.preset = settings.preset
         self.config, self.tokenizer, self.corpus, self.out = config, tokenizer, corpus, self._writer.out
         _check_memory(network.training_bytes(config.batch_size, config.seq_length))
         if config.deterministic:
@@ -210,6 +238,9 @@ class TrainingRun:
         """What this training is going to do."""
         network, config = self.network.config, self.config
         return Plan(
+            preset=self.preset,
+            network=network,
+            learning_rate=config.learning_rate,
             tokenizer=self.tokenizer.kind,
             vocab_size=self.tokenizer.vocab_size,
             characters=self.corpus.characters,
@@ -224,7 +255,7 @@ class TrainingRun:
             threads=get_num_threads(),
         )
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[RunEvent]:
         """Trains, saves the best weights, writes metrics.jsonl, and passes the trainer's events on."""
         for event in self.trainer.events():
             if isinstance(event, EvaluationEvent):
@@ -238,6 +269,20 @@ class TrainingRun:
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})
             yield event
+            if isinstance(event, EvaluationEvent) and self._sample_due():
+                sample = SampleEvent(event.step, self._sample(event.step))
+                self._writer.append_metrics({"event": "sample", **asdict(sample)})
+                yield sample
+
+    def _sample_due(self) -> bool:
+        every = self._sample_every
+        return every is not None and self.trainer.evaluations_made % every == 0
+
+    def _sample(self, step: int) -> str:
+        """What the weights that would be saved now write; from a seed of its own, so that training goes on the same."""
+        rng = np.random.default_rng([self.config.seed, step])
+        with self.trainer.weights_in_use():
+            return "".join(stream(self.network, self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
 
     def stop(self) -> None:
         """Ends the training after the step in progress, with an evaluation."""
@@ -255,7 +300,9 @@ class TrainingRun:
 
     def _settings(self) -> dict[str, Any]:
         """What config.json says."""
+        optional = {"preset": self.preset, "sample_every": self._sample_every}
         return {
+            **{name: value for name, value in optional.items() if value is not None},
             "network": network_settings(self.network.config),
             "tokenizer": {"kind": self.tokenizer.kind},
             "training": {**asdict(self.config), "threads": get_num_threads()},

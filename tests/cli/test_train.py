@@ -37,30 +37,47 @@ def test_the_screen_tells_the_plan_the_course_and_the_end(cli, text_file, tmp_pa
 
 def test_the_options_reach_the_run(cli, text_file, tmp_path):
     options = (
-        "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --tie-weights --batch-size 4 "
-        "--seq-length 8 --lr 0.01 --min-lr 0.002 --schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 "
-        "--grad-clip 2 --epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
-        "--precision bf16 --deterministic --seed 11 -t 1"
+        "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --input-dropout 0.1 "
+        "--variational-dropout --tie-weights --batch-size 4 --seq-length 8 --lr 0.01 --min-lr 0.002 --schedule "
+        "plateau --patience 7 --warmup 3 --weight-decay 0.5 --grad-clip 2 --ema-decay 0.9 --epochs 5 --max-steps 6 "
+        "--max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 --sample-every 2 --precision bf16 "
+        "--deterministic --seed 11 -t 1"
     ).split()
     assert cli("train", text_file, "-o", tmp_path / "run", *options).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["network"] == {
         "cell": "gru", "vocab_size": 300, "embedding_size": 12, "hidden_size": 12, "num_layers": 2, "dropout": 0.25,
-        "tie_weights": True,
+        "input_dropout": 0.1, "variational_dropout": True, "tie_weights": True,
     }  # fmt: skip
     assert config["training"] == {
         "batch_size": 4, "seq_length": 8, "learning_rate": 0.01, "min_lr": 0.002,
         "schedule": "plateau", "patience": 7, "warmup": 3, "weight_decay": 0.5,
-        "grad_clip": 2.0, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
+        "grad_clip": 2.0, "ema_decay": 0.9, "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
         "checkpoint_every": 3, "checkpoint_minutes": 1.0, "precision": "bf16", "deterministic": True,
         "seed": 11, "threads": 1,
     }  # fmt: skip
     assert config["tokenizer"] == {"kind": "bpe"}
+    assert config["sample_every"] == 2
+    assert "preset" not in config
     tokens = config["corpus"]["train_tokens"] + config["corpus"]["validation_tokens"]
     assert config["corpus"]["validation_tokens"] == int(0.2 * tokens)
     assert get_num_threads() == 1
     evaluations = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in evaluations if line["event"] == "evaluation"] == [2, 4, 6]
+
+
+def test_samples_are_shown_and_kept(cli, text_file, tmp_path):
+    arguments = ("train", text_file, "--max-steps", 60, "--eval-every", 20, *SMALL)
+    assert "  | " not in cli(*arguments, "--out", tmp_path / "without").stdout
+    result = cli(*arguments, "--out", tmp_path / "run", "--sample-every", 1)
+    assert result.exit_code == 0
+    shown = [line[4:] for line in result.stdout.splitlines() if line.startswith("  | ")]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    texts = [line["text"] for line in lines if line["event"] == "sample"]
+    assert shown == [part for text in texts for part in text.strip("\n").split("\n")]
+    assert [len(text) for text in texts] == [300, 300, 300]
+    weights = [textgru.load(tmp_path / name).network.parameters.values.tobytes() for name in ("run", "without")]
+    assert weights[0] == weights[1], "samples change nothing"
 
 
 def test_several_files_and_standard_input(cli, text_file, tmp_path):

@@ -28,6 +28,23 @@ def test_no_pattern_between_neighbours_blocks_or_keys():
         assert (first & second).mean() == pytest.approx(0.25, abs=0.003)
 
 
+@pytest.mark.parametrize("period", [1, 17, 4096, 9001])
+def test_a_period_repeats_the_mask(period):
+    for threads in (1, 3):
+        set_num_threads(threads)
+        for dtype in (np.float32, np.float64):
+            x = np.ones((5, period), dtype)
+            dropout(x.reshape(-1), 0.4, 11, period)
+            for row in x:
+                np.testing.assert_allclose(row, mask(period, 0.4, 11), rtol=1e-6)
+
+
+def test_a_period_divides_the_elements():
+    with pytest.raises(ValueError, match="period: expected a divisor of 10, got 3"):
+        dropout(np.ones(10), 0.5, 1, 3)
+    dropout(np.ones(0), 0.5, 1, 3)
+
+
 def test_same_key_same_mask_for_any_threads_and_instruction_set():
     wanted = mask(100_003, 0.3, 7)
     for threads in (1, 2, 5):

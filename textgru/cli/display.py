@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from textgru.core.threads import has_openmp
-from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent
-from textgru.training_run import Plan
+from textgru.network import NetworkConfig
+from textgru.trainer import EndEvent, EvaluationEvent, StepEvent
+from textgru.training_run import Plan, RunEvent, SampleEvent
 
 SMOOTHING = 0.95  # of the loss on the live line
 
@@ -23,6 +24,18 @@ SMOOTHING = 0.95  # of the loss on the live line
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def described(network: NetworkConfig) -> str:
+    """The network in a few words."""
+    words = f"{network.num_layers} x {network.hidden_size} units, embedding {network.embedding_size}"
+    if network.tie_weights:
+        words += ", tied weights"
+    if network.dropout:
+        words += f", dropout {network.dropout:g}"
+    if network.input_dropout:
+        words += f", input dropout {network.input_dropout:g}"
+    return words + (", one mask a sequence" if network.variational_dropout else "")
 
 
 class PlainDisplay:
@@ -47,18 +60,25 @@ class PlainDisplay:
             f"tokens     {plan.train_tokens:,} to train on, the last {plan.validation_tokens:,} held out "
             f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
         )
-        self.line(f"network    {plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train")
+        self.line(
+            f"network    {f'{plan.preset}: ' if plan.preset else ''}{described(plan.network)}; "
+            f"{plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train"
+        )
         limits = [f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)"]
         if plan.max_minutes is not None:
             limits.append(f"{plan.max_minutes:g} minutes, whichever is sooner")
         threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
         if not has_openmp():
             threads += " (this build has no OpenMP)"
-        self.line(f"training   {' or '.join(limits)}, {threads}, {plan.precision}")
+        self.line(
+            f"training   {' or '.join(limits)}, {threads}, {plan.precision}, learning rate {plan.learning_rate:.3g}"
+        )
 
-    def event(self, event: Event) -> None:
+    def event(self, event: RunEvent) -> None:
         if isinstance(event, StepEvent):
             self._last_step = event
+        elif isinstance(event, SampleEvent):
+            self.sample(event)
         elif isinstance(event, EvaluationEvent):
             self.evaluation(event)
         elif isinstance(event, EndEvent):
@@ -74,6 +94,10 @@ class PlainDisplay:
             parts.append(f"{step.tokens_per_second:,.0f} tokens/s")
             parts.append(f"{clock(step.seconds_left)} left")
         self.line("  ".join(parts) + ("" if event.best else "  (not the best)"))
+
+    def sample(self, event: SampleEvent) -> None:
+        for line in event.text.strip("\n").split("\n"):
+            self.line(f"  | {line}")
 
     def end(self, out: Path) -> None:
         """What came out of it."""
@@ -118,7 +142,7 @@ class LiveDisplay(PlainDisplay):
         super().plan(plan, files)
         self._task = self._progress.add_task("training", total=1.0, status="")
 
-    def event(self, event: Event) -> None:
+    def event(self, event: RunEvent) -> None:
         super().event(event)
         if isinstance(event, StepEvent) and self._task is not None:
             self._loss = event.loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss

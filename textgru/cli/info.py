@@ -74,11 +74,12 @@ def _run_facts(run: Run) -> dict[str, Any]:
 
 
 def _print_run(run: Run, facts: dict[str, Any]) -> None:
+    from textgru.cli.display import described
+
     network, training, corpus = run.network, facts["config"].get("training", {}), facts["config"].get("corpus", {})
     lines = [
         ("run", facts["path"]),
-        ("network", f"GRU, {network.num_layers} x {network.hidden_size} units, embedding {network.embedding_size}"
-         + (", tied weights" if network.tie_weights else "")),
+        ("network", f"GRU, {described(network)}"),
         ("parameters", f"{facts['parameters']:,}" + (", in 8-bit integers" if run.precision == "int8" else "")),
         ("tokenizer", f"{run.tokenizer.kind}, {network.vocab_size:,} tokens"),
         ("text", ", ".join(corpus.get("files", [])) + f": {corpus.get('characters', 0):,} characters"),

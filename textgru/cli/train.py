@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 POSITIVE = click.FloatRange(0, min_open=True)
 INTERRUPTED = 130
+NETWORK = (
+    "hidden_size", "num_layers", "embedding_size", "dropout", "input_dropout", "variational_dropout", "tie_weights",
+)  # fmt: skip
 
 
 @click.command(short_help="Train a model on text files.")
@@ -33,24 +36,35 @@ INTERRUPTED = 130
 )
 @click.option("--vocab-size", type=click.IntRange(256), help="Most tokens of a bpe tokenizer.  [default: 1024]")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
-@click.option("--hidden-size", type=click.IntRange(1), default=256, show_default=True, help="GRU units a layer.")
-@click.option("--num-layers", type=click.IntRange(1), default=1, show_default=True, help="GRU layers.")
+@click.option(
+    "--preset",
+    type=click.Choice(["tiny", "small", "medium", "large"]),
+    help="Size of the network.  [default: what suits the text and the time]",
+)
+@click.option("--hidden-size", type=click.IntRange(1), help="GRU units a layer.  [default: by --preset]")
+@click.option("--num-layers", type=click.IntRange(1), help="GRU layers.  [default: by --preset]")
 @click.option(
     "--embedding-size",
     type=click.IntRange(1),
-    help="Width of a token's vector.  [default: 64; the hidden size with --tie-weights]",
+    help="Width of a token's vector.  [default: by --preset; the hidden size with --tie-weights]",
 )
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Dropout on every layer's output.",
+    help="Dropout on every layer's output.  [default: by the passes over the text]",
 )
-@click.option("--tie-weights", is_flag=True, help="Use the embedding as the output layer's weight.")
+@click.option(
+    "--input-dropout",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Dropout on the embedding.  [default: 0]",
+)
+@click.option("--variational-dropout", is_flag=True, default=None, help="One dropout mask for all steps of a sequence.")
+@click.option("--tie-weights", is_flag=True, default=None, help="Use the embedding as the output layer's weight.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Sequences a step.")
 @click.option("--seq-length", type=click.IntRange(1), default=64, show_default=True, help="Tokens a sequence.")
-@click.option("--learning-rate", "--lr", type=POSITIVE, default=4e-3, show_default=True, help="Highest learning rate.")
+@click.option(
+    "--learning-rate", "--lr", type=POSITIVE, help="Highest learning rate.  [default: 0.004, less above 256 units]"
+)
 @click.option("--min-lr", type=click.FloatRange(0), help="Last learning rate.  [default: a twentieth of the highest]")
 @click.option(
     "--schedule",
@@ -66,6 +80,11 @@ INTERRUPTED = 130
     "--weight-decay", type=click.FloatRange(0), default=0.1, show_default=True, help="AdamW's decay of matrices."
 )
 @click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="Most norm of the gradient.")
+@click.option(
+    "--ema-decay",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Evaluate and save a moving average of the weights, e.g. 0.999.  [default: off]",
+)
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
 @click.option("--max-steps", type=click.IntRange(1), help="End after so many steps.")
 @click.option("--max-minutes", type=POSITIVE, help="End after so many minutes, the learning rate decayed by then.")
@@ -83,6 +102,7 @@ INTERRUPTED = 130
 )
 @click.option("--init-from", metavar="RUN", help="Start from the weights, tokenizer and network of RUN.")
 @click.option("--eval-every", type=click.IntRange(1), help="Steps between evaluations.  [default: 20 in all]")
+@click.option("--sample-every", type=click.IntRange(1), metavar="N", help="Show a sample at every Nth evaluation.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
@@ -120,6 +140,8 @@ def train(
     vocab_size: int | None,
     encoding: str,
     val_fraction: float | None,
+    preset: str | None,
+    sample_every: int | None,
     checkpoint_every: str | None,
     resume: str | None,
     init_from: str | None,
@@ -135,7 +157,6 @@ def train(
     goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
     from textgru.cli.display import training_display
-    from textgru.trainer import TrainingConfig
     from textgru.training_run import TrainingRun
 
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
@@ -149,15 +170,12 @@ def train(
     else:
         if not files:
             raise click.UsageError("Missing argument 'FILES...'")
-        shape = ("hidden_size", "num_layers", "embedding_size", "dropout", "tie_weights")
-        network = {name: settings.pop(name) for name in shape}
-        if init_from is not None:
-            network = {name: value for name, value in network.items() if name in given}
         training = partial(
-            TrainingRun, files, out, config=TrainingConfig(**settings, **_checkpoints(checkpoint_every)),
-            network=network, tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
+            TrainingRun, files, out, preset=preset, network={name: settings.pop(name) for name in NETWORK},
+            training={**settings, **_checkpoints(checkpoint_every)},
+            tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
             vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
-            overwrite=overwrite,
+            sample_every=sample_every, overwrite=overwrite,
         )  # fmt: skip
     display = training_display()
     with display, training() as run:

@@ -3,6 +3,7 @@
 from textgru.core import GRU, Linear, softmax_cross_entropy, AdamW, flatten
 """
 
+from textgru.core.average import WeightAverage
 from textgru.core.gru import GRU
 from textgru.core.layers import Embedding, Linear
 from textgru.core.loss import softmax_cross_entropy
@@ -17,6 +18,7 @@ __all__ = [
     "Layer",
     "Linear",
     "Parameters",
+    "WeightAverage",
     "clip_grad_norm",
     "flatten",
     "get_num_threads",

@@ -10,18 +10,24 @@ from textgru.core.threads cimport threads_for
 cdef Py_ssize_t BLOCK = 4096
 
 
-def dropout(floating[::1] x, double p, uint64_t key) -> None:
+def dropout(floating[::1] x, double p, uint64_t key, Py_ssize_t period=0) -> None:
     """x (n,) *= 0 with probability p, else 1 / (1 - p), in place; the same key gives the same mask.
 
-    Applied to an activation and, with the same key, to its gradient.
+    Applied to an activation and, with the same key, to its gradient. With a `period`, every so many elements get the
+    same mask again. Raises ValueError unless it divides n.
     """
     cdef Py_ssize_t n = x.shape[0]
-    cdef Py_ssize_t blocks = (n + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t masked = period if period else n
+    cdef Py_ssize_t blocks = (masked + BLOCK - 1) // BLOCK
     cdef int threads = threads_for(4.0 * n)
-    cdef Py_ssize_t block, size
-    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        size = min(BLOCK, n - block * BLOCK)
+    cdef Py_ssize_t task, start, size, repetitions
+    if period < 0 or (period and n % period):
+        raise ValueError(f"period: expected a divisor of {n}, got {period}")
+    repetitions = n // masked if n else 0
+    for task in prange(blocks * repetitions, num_threads=threads, schedule="static", nogil=True):
+        start = task % blocks * BLOCK
+        size = min(BLOCK, masked - start)
         if floating is float:
-            kernels.f32.dropout(size, key, block * BLOCK, p, &x[block * BLOCK])
+            kernels.f32.dropout(size, key, start, p, &x[task // blocks * masked + start])
         else:
-            kernels.f64.dropout(size, key, block * BLOCK, p, &x[block * BLOCK])
+            kernels.f64.dropout(size, key, start, p, &x[task // blocks * masked + start])

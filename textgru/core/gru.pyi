@@ -13,6 +13,7 @@ class GRU(Recurrent):
         bias: bool = True,
         reset_after: bool = True,
         dropout: float = 0.0,
+        variational_dropout: bool = False,
         dtype: object = ...,
         seed: int | np.random.Generator | None = None,
     ) -> None: ...

@@ -457,13 +457,13 @@ class GRU(Recurrent):
     saved_blocks = 4
 
     def __init__(
-        self, input_size, hidden_size, num_layers=1, *, bias=True, reset_after=True, dropout=0.0, precision="fp32",
-        dtype=np.float32, seed=None,
+        self, input_size, hidden_size, num_layers=1, *, bias=True, reset_after=True, dropout=0.0,
+        variational_dropout=False, precision="fp32", dtype=np.float32, seed=None,
     ):
         self.reset_after = bool(reset_after)
         super().__init__(
-            input_size, hidden_size, num_layers, bias=bias, dropout=dropout, precision=precision, dtype=dtype,
-            seed=seed)
+            input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
+            variational_dropout=variational_dropout, precision=precision, dtype=dtype, seed=seed)
 
     def _forward_layer(self, products, projected, index, w_hh, b_hh, h, saved, scratch):
         _forward(

@@ -32,9 +32,11 @@ class Recurrent(Layer):
 
     T steps, B rows of a batch, I = input_size, H = hidden_size, L = num_layers. `bias=False` leaves out both biases.
     `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
-    the next layer while training. `precision` "bf16" rounds the inputs of all products of a training pass to bfloat16
-    (Layer.precision). `dtype` float32 or float64. Parameters start uniform in +-1/sqrt(H), drawn from
-    `seed`: an int, a numpy.random.Generator, or None. An object must not be used by two threads at once.
+    the next layer while training; with `variational_dropout` it is one mask for all steps of a row of the batch (Gal
+    and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
+    the inputs of all products of a training pass to bfloat16 (Layer.precision). `dtype` float32 or float64. Parameters
+    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None. An object must not be
+    used by two threads at once.
     """
 
     weight_blocks: ClassVar[int]  # weight_ih and weight_hh have this many times H rows
@@ -48,6 +50,7 @@ class Recurrent(Layer):
         *,
         bias: bool = True,
         dropout: float = 0.0,
+        variational_dropout: bool = False,
         precision: str = "fp32",
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
@@ -57,6 +60,7 @@ class Recurrent(Layer):
         self.num_layers = check_size("num_layers", num_layers)
         self.bias = bool(bias)
         self.dropout = check_probability("dropout", dropout)
+        self.variational_dropout = bool(variational_dropout)
         rows = self.weight_blocks * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
@@ -151,7 +155,7 @@ class Recurrent(Layer):
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
                 self._input_gradients(products, saved, below, w_ih, dw_ih, dx)
                 if keys:
-                    apply_dropout(dx.reshape(-1), self.dropout, keys[layer - 1])
+                    self._drop(dx, keys[layer - 1], batch)
                 dy = dx.reshape(steps, batch, hidden)
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
@@ -224,12 +228,16 @@ class Recurrent(Layer):
             if keys and layer < self.num_layers - 1:
                 dropped = work.get(f"dropped_l{layer}", rows, hidden)
                 np.copyto(dropped, source)
-                apply_dropout(dropped.reshape(-1), self.dropout, keys[layer])
+                self._drop(dropped, keys[layer], batch)
                 source = dropped
         if training:
             self._pass = _Pass(steps, batch, x, index, projected_table, keys)
         y = h[1:]
         return (y.copy() if copy else y), h_n
+
+    def _drop(self, rows: np.ndarray, key: int, batch: int) -> None:
+        """Dropout on rows (T * B, H), in place."""
+        apply_dropout(rows.reshape(-1), self.dropout, key, batch * self.hidden_size if self.variational_dropout else 0)
 
     # What a cell provides. Shapes: projected (N, weight_blocks H) or with index (V, weight_blocks H); h (T + 1, B, H)
     # with h[0] given; saved (T, B, saved_blocks H), (1, B, saved_blocks H) where nothing is kept; scratch

@@ -1,0 +1,44 @@
+"""A moving average of the weights, to be used in place of the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from textgru.core.parameters import Parameters
+
+
+class WeightAverage:
+    """An exponential moving average of a textgru.core.Parameters (Polyak and Juditsky 1992, with decaying weights).
+
+    `values` is flat and laid out as `parameters.values`. After step t = 1, 2, ... `update` does
+    values += (1 - d) (parameters.values - values), d = min(decay, (t - 1) / (t + 8)): first weights are soon forgotten.
+    Raises ValueError unless 0 <= decay < 1.
+    """
+
+    def __init__(self, parameters: Parameters, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay: expected a number from 0 to below 1, got {decay}")
+        self.parameters = parameters
+        self.decay = float(decay)
+        self.values: np.ndarray = parameters.values.copy()
+        self._difference = np.empty_like(self.values)
+
+    def update(self, step: int) -> None:
+        """Takes in the weights after this step."""
+        decay = min(self.decay, (step - 1) / (step + 8))
+        np.subtract(self.parameters.values, self.values, out=self._difference)
+        self._difference *= self._difference.dtype.type(1 - decay)
+        self.values += self._difference
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within it, the parameters are the averages."""
+        kept = self.parameters.values.copy()
+        self.parameters.values[...] = self.values
+        try:
+            yield
+        finally:
+            self.parameters.values[...] = kept
