@@ -18,12 +18,12 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
                                                              const UNIT *packed, const float *start, size_t start_row,
                                                              float *c, size_t ldc)
 {
-    vector sum[TILE_ROWS][TILE_VECTORS];
+    register_vector sum[TILE_ROWS][TILE_VECTORS];
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vectors; v++)
-            sum[r][v] = (vector){ 0 };
+            sum[r][v] = (register_vector){ 0 };
     }
     if (start) {
         UNROLL
@@ -42,8 +42,10 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
         for (int r = 0; r < rows; r++) {
             const UNIT x = a[r * a_row + u * a_unit];
             UNROLL
-            for (int v = 0; v < vectors; v++)
+            for (int v = 0; v < vectors; v++) {
                 sum[r][v] = MULTIPLY_ADD(sum[r][v], x, w[v]);
+                KEEP_IN_REGISTER(sum[r][v]);
+            }
         }
     }
     UNROLL
