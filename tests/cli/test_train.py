@@ -283,7 +283,7 @@ def test_options_from_a_toml_file(text_file, tmp_path, cli, fails):
     file = tmp_path / "settings.toml"
     file.write_text(
         f'files = "{text_file}"\nhidden-size = 24\nembedding_size = 8\nbatch_size = 8\nseq-length = 16\n'
-        f'max_steps = 3\ntie-weights = false\nlearning_rate = 0.02\nout = "{tmp_path / "run"}"\nthreads = 1\n'
+        f'max_steps = 3\ntie-weights = false\nlr = 0.02\nout = "{tmp_path / "run"}"\nthreads = 1\n'
     )
     assert cli("train", "--config", file, "--max-steps", 2).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -58,7 +58,8 @@ def read_config(context: click.Context, _parameter: click.Parameter, value: str 
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path}: no TOML: {error}") from error
-    settings = {name.replace("-", "_"): setting for name, setting in settings.items()}
+    spelled = {word.lstrip("-"): p.name for p in context.command.params for word in p.opts if p.name}  # lr as well
+    settings = {spelled.get(name, name).replace("-", "_"): setting for name, setting in settings.items()}
     known = {parameter.name for parameter in context.command.params} - {"config", "help", "dry_run", "resume"}
     if unknown := sorted(settings.keys() - known):
         raise InputError(f"{path}: {', '.join(unknown)}: no option of textgru {context.command.name}")
