@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from textgru.core.quantization import dequantize_rows, quantize_rows
-from textgru.errors import InputError, TextgruError
+from textgru.errors import InputError, StorageError
 from textgru.network import Network, NetworkConfig
 from textgru.tokenizer import Tokenizer
 
@@ -38,7 +38,7 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside, flushes to the disk and renames into place. Raises TextgruError; then the old file stays."""
+    """Writes beside, flushes to the disk and renames into place. Raises StorageError; then the old file stays."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -49,7 +49,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise TextgruError(f"{path}: can't be written: {error.strerror}") from error
+        raise StorageError(f"{path}: can't be written: {error.strerror}") from error
 
 
 class RunWriter:
@@ -103,6 +103,11 @@ class RunWriter:
         """The folder for what is needed only while training."""
         return self.path / TRAINING
 
+    @property
+    def has_state(self) -> bool:
+        """Whether write_state saved something that is there still, in the run's own place."""
+        return self.published and (self.scratch / STATE).is_file()
+
     def write_state(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Saves what going on needs, in place of what was saved before."""
         from safetensors.numpy import save
@@ -139,7 +144,7 @@ class RunWriter:
             (self.scratch / SET_ASIDE).unlink(missing_ok=True)
             os.link(self.path / WEIGHTS, self.scratch / SET_ASIDE)
         except OSError as error:
-            raise TextgruError(f"{self.scratch}: can't be written: {error.strerror}") from error
+            raise StorageError(f"{self.scratch}: can't be written: {error.strerror}") from error
 
     def finish(self) -> None:
         """Removes what is needed only while training."""
@@ -172,7 +177,7 @@ class RunWriter:
             with (self.path / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
         except OSError as error:
-            raise TextgruError(f"{self.out / METRICS}: can't be written: {error.strerror}") from error
+            raise StorageError(f"{self.out / METRICS}: can't be written: {error.strerror}") from error
 
     def close(self) -> None:
         """Removes everything if no weights were ever saved, and what has no training state to go on from."""
@@ -235,7 +240,7 @@ class RunWriter:
         except OSError as error:
             if replaced.exists() and not target.exists():
                 replaced.rename(target)
-            raise TextgruError(f"{self.out}: can't be put in place: {error.strerror}") from error
+            raise StorageError(f"{self.out}: can't be put in place: {error.strerror}") from error
         self.path = target
         self.published = True
         shutil.rmtree(replaced, ignore_errors=True)

@@ -7,6 +7,10 @@ class TextgruError(Exception):
     exit_code = 1
 
 
+class StorageError(TextgruError):
+    """A file that can't be written, for want of space or permission. What was there before stays."""
+
+
 class InputError(TextgruError, ValueError):
     """Input that can't be used (a file, a run, an option): the message names it, says what is wrong and what to do.
 

@@ -284,6 +284,11 @@ class TrainingRun:
         with self.trainer.weights_in_use():
             return "".join(stream(self.network, self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is a checkpoint that `resume` goes on from."""
+        return self._writer.has_state
+
     def stop(self) -> None:
         """Ends the training after the step in progress, with an evaluation."""
         self.trainer.stop()

@@ -1,5 +1,6 @@
 """textgru train, as a user calls it."""
 
+import errno
 import json
 import os
 import pty
@@ -215,6 +216,29 @@ def test_resume_goes_on_with_what_was_stopped(text_file, tmp_path, cli, fails):
     assert "finished after 3,000 steps" in result.stdout
     assert "no unfinished training" in fails("train", "--resume", tmp_path / "run")
     assert "no such run" in fails("train", "--resume", tmp_path / "none")
+
+
+def test_a_full_disk_says_how_to_go_on(text_file, tmp_path, cli, fails, monkeypatch):
+    """The third file that is written no longer fits: config.json, tokenizer.json, the first checkpoint."""
+    written, kept = [], os.fsync
+
+    def fill_up(descriptor):
+        written.append(descriptor)
+        if len(written) > 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        kept(descriptor)
+
+    options = ("--max-steps", 60, "--eval-every", 10, "--checkpoint-every", 5, *SMALL)
+    monkeypatch.setattr(os, "fsync", fill_up)
+    line = fails("train", text_file, "--out", tmp_path / "run", *options, code=1)
+    monkeypatch.setattr(os, "fsync", kept)
+    assert "can't be written: No space left on device; mend that, then go on with: textgru train --resume" in line
+    assert cli("train", "--resume", tmp_path / "run").exit_code == 0
+    written.extend([0] * 9)
+    monkeypatch.setattr(os, "fsync", fill_up)
+    line = fails("train", text_file, "--out", tmp_path / "other", *options, code=1)
+    assert line.endswith("No space left on device")
+    assert files_below(tmp_path / "other") == []
 
 
 def test_init_from(text_file, run, tmp_path, cli, fails):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from functools import partial
 from types import FrameType
@@ -11,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from textgru.cli.options import GIVEN, read_config, threads_option
-from textgru.errors import InputError
+from textgru.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from textgru.training_run import TrainingRun
@@ -193,6 +194,11 @@ def train(
         try:
             for event in run.events():
                 display.event(event)
+        except StorageError as error:
+            if run.can_go_on:
+                message = f"{error}; mend that, then go on with: textgru train --resume {shlex.quote(str(run.out))}"
+                raise StorageError(message) from error
+            raise
         finally:
             signal.signal(signal.SIGINT, before)
         display.end(run.out)
