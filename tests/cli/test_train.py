@@ -219,7 +219,7 @@ def test_resume_goes_on_with_what_was_stopped(text_file, tmp_path, cli, fails):
 
 
 def test_a_full_disk_says_how_to_go_on(text_file, tmp_path, cli, fails, monkeypatch):
-    """The third file that is written no longer fits: config.json, tokenizer.json, the first checkpoint."""
+    """After some checkpoints; and before there is one."""
     written, kept = [], os.fsync
 
     def fill_up(descriptor):
