@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,10 +17,12 @@ from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
 from textgru.core.products import choose_precision, set_product_kernels
 from textgru.corpus import Corpus
+from textgru.encoded_text import OnProgress, encode_text
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
-from textgru.text_files import STANDARD_INPUT, check_files, find_files, read_blocks, spool_standard_input
-from textgru.tokenizer import KINDS, Blocks, Tokenizer
+from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
+from textgru.token_cache import TokenCache
+from textgru.tokenizer import Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
 TOKENS = "tokens.bin"
@@ -44,6 +45,7 @@ class Plan:
     max_minutes: float | None
     precision: str
     threads: int
+    encoded_before: bool = False  # the ids were taken from the cache
 
 
 def default_out(files: Sequence[str | Path]) -> Path:
@@ -71,15 +73,6 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
-    """A new tokenizer of this kind, or the one in the file of this name."""
-    if kind in KINDS or not (kind.endswith(".json") or Path(kind).exists()):
-        return Tokenizer.train(kind, blocks, vocab_size=vocab_size)
-    if vocab_size is not None:
-        raise InputError("vocab_size: only a new bpe tokenizer has one to set")
-    return Tokenizer.load(kind)
-
-
 def _shape_of(run: Run, wanted: dict[str, Any]) -> dict[str, Any]:
     """The network's settings of a run; of those wanted, only dropout may differ."""
     shape = asdict(run.network)
@@ -105,8 +98,10 @@ class TrainingRun:
     run directory (default: runs/NAME); `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json;
     `val_fraction`: the part of the text, from its end, that is held out (default a tenth, at most 200,000 tokens);
     `network`: fields of NetworkConfig without vocab_size; `embedding_size` follows the hidden size where weights are
-    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from. Raises InputError.
-    `TrainingRun.resume` goes on with a training.
+    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from; `separate_documents`: a token
+    that ends a document follows every file; `cache`: whether the encoded text is kept for other trainings, and taken
+    from what was kept (textgru.token_cache); `on_progress`: called with what is being done, the bytes done, and the
+    bytes in all, until the text is encoded. Raises InputError. `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -122,6 +117,9 @@ class TrainingRun:
         val_fraction: float | None = None,
         init_from: str | Path | None = None,
         overwrite: bool = False,
+        separate_documents: bool = False,
+        cache: bool = True,
+        on_progress: OnProgress | None = None,
     ) -> None:
         started = perf_counter()
         config = config or TrainingConfig()
@@ -143,12 +141,14 @@ class TrainingRun:
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
             paths = self._paths(files)
-            if not isinstance(tokenizer, Tokenizer):
-                tokenizer = _tokenizer(str(tokenizer), partial(read_blocks, paths, encoding), vocab_size)
-            corpus = Corpus.encode(
-                tokenizer, paths, self._writer.scratch / TOKENS, encoding=encoding, val_fraction=val_fraction
-            )
-            self.files = [str(file) for file in files]
+            text = encode_text(
+                paths, tokenizer if isinstance(tokenizer, Tokenizer) else str(tokenizer), self._writer.scratch / TOKENS,
+                vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction,
+                separate_documents=separate_documents, cache=TokenCache.of_user() if cache else None,
+                on_progress=on_progress,
+            )  # fmt: skip
+            tokenizer, corpus, self.encoded_before = text.tokenizer, text.corpus, text.encoded_before
+            self.files, self.separate_documents = [str(file) for file in files], separate_documents
             self._assemble(
                 config, NetworkConfig(vocab_size=tokenizer.vocab_size, **network), tokenizer, corpus, started
             )
@@ -179,6 +179,7 @@ class TrainingRun:
                 training.pop("threads")
                 config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
                 characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]
+                self.separate_documents, self.encoded_before = bool(corpus.get("separate_documents")), False
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
             encoded = Corpus.open(
@@ -222,6 +223,7 @@ class TrainingRun:
             max_minutes=config.max_minutes,
             precision=config.precision,
             threads=get_num_threads(),
+            encoded_before=self.encoded_before,
         )
 
     def events(self) -> Iterator[Event]:
@@ -261,6 +263,7 @@ class TrainingRun:
             "training": {**asdict(self.config), "threads": get_num_threads()},
             "corpus": {
                 "files": self.files,
+                "separate_documents": self.separate_documents,
                 "characters": self.corpus.characters,
                 "train_tokens": len(self.corpus.train),
                 "validation_tokens": len(self.corpus.validation),
