@@ -71,8 +71,7 @@ def encode_text(
         except (InputError, KeyError, TypeError, ValueError):
             cache.remove(key, target)
     if not isinstance(tokenizer, Tokenizer):
-        passes = 2 if tokenizer == "bpe" else 1
-        on_read = meter.start("tokenizer", passes)
+        on_read = meter.start("tokenizer", passes=2 if tokenizer == "bpe" else 1)
         tokenizer = Tokenizer.train(
             tokenizer, lambda: read_blocks(paths, encoding, on_read), vocab_size=vocab_size, eos=separate_documents
         )
@@ -101,7 +100,7 @@ class _Meter:
             if self._on_progress is not None:
                 with self._lock:
                     done += size
-                    self._on_progress(what, done, passes * self._size)
+                    self._on_progress(what, done // passes, self._size)
 
         return read
 

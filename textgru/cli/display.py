@@ -27,6 +27,11 @@ def clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
+def megabytes(size: int) -> str:
+    """Bytes in millions."""
+    return f"{size / 1e6:,.0f}" if size >= 1e7 else f"{size / 1e6:.2g}"
+
+
 class PlainDisplay:
     """Lines on standard output: the plan, every evaluation, the end."""
 
@@ -53,7 +58,7 @@ class PlainDisplay:
 
     def long_progress(self, what: str, done: int, total: int) -> None:
         if not self._told:
-            self.line(f"{what:10} {total / 1e6:,.0f} MB ...")
+            self.line(f"{what:10} {megabytes(total)} MB ...")
 
     def plan(self, plan: Plan, files: Sequence[str]) -> None:
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
@@ -134,7 +139,7 @@ class LiveDisplay(PlainDisplay):
     def long_progress(self, what: str, done: int, total: int) -> None:
         if self._reading is None:
             self._reading = self._progress.add_task(what, total=1.0, status="")
-        status = f"{what}  {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+        status = f"{what}  {megabytes(done)} of {megabytes(total)} MB"
         self._progress.update(self._reading, completed=done / max(total, 1), status=status)
 
     def plan(self, plan: Plan, files: Sequence[str]) -> None:
