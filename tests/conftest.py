@@ -19,6 +19,23 @@ def _same_settings_after():
     set_product_kernels("auto")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_all_tests(tmp_path_factory):
+    """No test writes to the cache of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTGRU_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TEXTGRU_CACHE_LIMIT", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """The folder of a test's own cache of encoded texts."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TEXTGRU_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Name -> array, made with PyTorch by tests/data/make_golden.py."""

@@ -162,3 +162,37 @@ def test_bad_settings_are_named(tmp_path):
         train("char", vocab_size=300)
     with pytest.raises(InputError, match="none.json: can't be read"):
         Tokenizer.load(tmp_path / "none.json")
+
+
+def test_a_long_text_is_sampled_evenly_for_a_bpe_vocabulary(monkeypatch):
+    """Words of the beginning, the middle and the end all become tokens; and it is the same every time."""
+    monkeypatch.setattr(textgru.tokenizer, "SAMPLE", 6000)
+    parts = ["alpha " * 100] * 20 + ["middle " * 100] * 20 + ["omega " * 100] * 20
+    read = []
+
+    def blocks():
+        for part in parts:
+            read.append(len(part))
+            yield part
+
+    tokenizer = Tokenizer.train("bpe", blocks, vocab_size=400)
+    taken = list(textgru.tokenizer._sample(blocks))
+    assert 6000 <= sum(map(len, taken)) <= 6700
+    assert {" alpha", " middle", " omega"} <= {tokenizer.decode([i]) for i in range(tokenizer.vocab_size)}
+    assert Tokenizer.train("bpe", blocks, vocab_size=400).to_json() == tokenizer.to_json()
+
+
+def test_words_are_the_library_s_whatever_stands_between_them():
+    """The four characters that only Python takes for white space, no-break spaces, runs of all sorts, long words."""
+    odd = "a!\x1c\x1c!b \x1d c\xa0 \xa0d \u3000e\u2028\n\x85 f'll  're x\t\t\ty " + "z" * 100 + " " + "z" * 100
+    tokenizer = train("bpe", TEXT + odd * 50, vocab_size=600)
+    for text in (odd, odd * 3, "  " + odd, odd + "\n\n ", " ", "\n"):
+        got = np.concatenate(list(tokenizer.encode_blocks([text])))
+        assert got.tolist() == tokenizer.backend.encode(text).ids
+
+
+@settings(max_examples=200)
+@given(st.lists(any_text))
+def test_bpe_of_blocks_is_that_of_the_whole(blocks):
+    got = [int(i) for ids in BPE.encode_blocks(blocks) for i in ids]
+    assert got == BPE.backend.encode("".join(blocks)).ids

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from textgru.errors import InputError
+from textgru.errors import InputError, StorageError
 from textgru.text_files import read_blocks
 from textgru.tokenizer import Tokenizer
 
 # Without a fraction of the user's own, no more than this is held out: enough for a steady figure, quick to evaluate.
 MOST_HELD_OUT = 200_000
 HELD_OUT_FRACTION = 0.1
+AT_A_TIME = 1 << 20  # tokens whose characters are counted in one go
+PARTS, LOOKED_AT = 256, 4096  # of encoded text that is opened again: so many parts, of so many tokens
 
 
 @dataclass(frozen=True)
@@ -35,55 +37,70 @@ class Corpus:
         *,
         encoding: str = "utf-8",
         val_fraction: float | None = None,
+        separate_documents: bool = False,
+        on_read: Callable[[int], None] | None = None,
     ) -> Corpus:
-        """Encodes the files to the file `target` (uint8, uint16 or uint32) and maps it into memory.
+        """Encodes the files to the file `target` (of the tokenizer's id_type) and maps it into memory.
 
         `val_fraction` of the tokens, from the end, are for validation; not given, a tenth but at most 200,000.
-        Raises InputError for files that can't be read or have no text.
+        `separate_documents`: the tokenizer's end of a document follows each file. `on_read`: see read_blocks.
+        Raises InputError for files that can't be read or have no text, StorageError if there is no room for the ids.
         """
-        dtype = _id_type(tokenizer)
-        characters = tokens = 0
+        characters = 0
 
-        def counted() -> Iterator[str]:
+        def counted(paths: Sequence[Path]) -> Iterator[str]:
             nonlocal characters
-            for block in read_blocks(paths, encoding):
+            for block in read_blocks(paths, encoding, on_read):
                 characters += len(block)
                 yield block
 
-        with target.open("wb") as file:
-            for ids in tokenizer.encode_blocks(counted()):
-                file.write(ids.astype(dtype).tobytes())
-                tokens += len(ids)
-            file.flush()
-            os.fsync(file.fileno())
-        if not tokens:
+        end = np.array([tokenizer.eos_id], tokenizer.id_type) if separate_documents else None
+        target.unlink(missing_ok=True)  # it may be a link to what others use
+        try:
+            with target.open("wb") as file:
+                for document in [paths] if end is None else [[path] for path in paths]:
+                    for ids in tokenizer.encode_blocks(counted(document)):
+                        file.write(ids.data)
+                    if end is not None:
+                        file.write(end.data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageError(f"{target}: can't be written: {error.strerror}") from error
+        if not characters:
             raise InputError(f"{', '.join(map(str, paths))}: no text in it; give a file with some text")
-        ids = np.memmap(target, dtype, "r")
-        if val_fraction is None:
-            held_out = min(int(tokens * HELD_OUT_FRACTION), MOST_HELD_OUT)
-        else:
-            held_out = int(tokens * val_fraction)
-        validation = ids[tokens - held_out :]
-        return Corpus(ids[: tokens - held_out], validation, characters, tokenizer.count_characters(validation))
+        return Corpus.open(tokenizer, target, characters=characters, val_fraction=val_fraction)
 
     @staticmethod
-    def open(tokenizer: Tokenizer, encoded: Path, *, held_out: int, characters: int) -> Corpus:
-        """What `encode` left in the file `encoded`; held_out tokens from the end are for validation.
+    def open(
+        tokenizer: Tokenizer,
+        encoded: Path,
+        *,
+        characters: int,
+        held_out: int | None = None,
+        val_fraction: float | None = None,
+    ) -> Corpus:
+        """What `encode` left in the file `encoded`; `held_out` tokens from the end are for validation, or as many as
+        `val_fraction` says.
 
-        Raises InputError if the file isn't there or its tokens are not the tokenizer's.
+        Raises InputError if the file isn't there or its tokens are not the tokenizer's, as far as a look at parts of it
+        tells; the network looks at every token that it reads.
         """
         try:
-            ids = np.memmap(encoded, _id_type(tokenizer), "r")
+            ids = np.memmap(encoded, tokenizer.id_type, "r")
         except (OSError, ValueError) as error:
             raise InputError(f"{encoded}: can't be read: {error}") from error
-        if not 0 <= held_out < len(ids) or int(ids.max()) >= tokenizer.vocab_size:
+        tokens = len(ids)
+        if held_out is None and val_fraction is not None:
+            held_out = int(tokens * val_fraction)
+        elif held_out is None:
+            held_out = min(int(tokens * HELD_OUT_FRACTION), MOST_HELD_OUT)
+        parts = (ids[first : first + LOOKED_AT] for first in range(0, tokens, max(LOOKED_AT, tokens // PARTS)))
+        if not 0 <= held_out < tokens or any(int(part.max()) >= tokenizer.vocab_size for part in parts):
             raise InputError(f"{encoded}: damaged: not the tokens of this run")
-        validation = ids[len(ids) - held_out :]
-        return Corpus(ids[: len(ids) - held_out], validation, characters, tokenizer.count_characters(validation))
-
-
-def _id_type(tokenizer: Tokenizer) -> type[np.unsignedinteger]:
-    return next(d for d in (np.uint8, np.uint16, np.uint32) if tokenizer.vocab_size - 1 <= np.iinfo(d).max)
+        validation = ids[tokens - held_out :]
+        counts = (tokenizer.count_characters(validation[i : i + AT_A_TIME]) for i in range(0, held_out, AT_A_TIME))
+        return Corpus(ids[: tokens - held_out], validation, characters, sum(counts))
 
 
 class Batches:

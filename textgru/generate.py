@@ -58,16 +58,23 @@ def stream(
     rng: np.random.Generator,
     *,
     precision: str = "fp32",
+    from_eos: bool = True,
 ) -> Iterator[str]:
-    """Yields the text of `length` new tokens after the prompt, piece by piece, whole characters only.
+    """Yields the text of `length` new tokens after the prompt, piece by piece, whole characters only; less where the
+    token is drawn that ends a document.
 
-    Without a prompt the model starts as at the beginning of a line. The unknown token is never drawn. Bytes at the
-    end that make no whole character are left out. `precision`: "fp32" or "int8", as in draw_tokens.
+    Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
+    `from_eos` is true, else as at the beginning of a line. The unknown token is never drawn. Bytes at the end that make
+    no whole character are left out. `precision`: "fp32" or "int8", as in draw_tokens.
     """
     tokens = tokenizer.encode(prompt or DEFAULT_START)
+    if not prompt and from_eos and tokenizer.eos_id is not None:
+        tokens = np.array([tokenizer.eos_id], np.intp)
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
     decoder = tokenizer.decoder()
     for token in draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision):
+        if token == tokenizer.eos_id:
+            return
         if piece := decoder.feed(token):
             yield piece

@@ -10,6 +10,7 @@ import numpy as np
 
 from textgru.checkpoint import Run, RunWriter, network_settings
 from textgru.core.step import PRECISIONS
+from textgru.encoded_text import OnProgress
 from textgru.errors import InputError
 from textgru.evaluate import Score, evaluate
 from textgru.generate import stream
@@ -50,7 +51,7 @@ class LanguageModel:
         top_p: float | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> str:
-        """The prompt and `length` new tokens after it. Arguments: stream."""
+        """The prompt and up to `length` new tokens after it. Arguments: stream."""
         pieces = self.stream(prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
         return prompt + "".join(pieces)
 
@@ -66,15 +67,25 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Yields the new text after the prompt piece by piece, without the prompt.
 
-        `length` new tokens; `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the
-        likeliest (textgru.sampling.Sampling). The same `seed` gives the same text. Raises InputError (a ValueError) for
+        `length` new tokens, fewer where the model ends a document (separate_documents); without a prompt such a model
+        starts one. `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
+        (textgru.sampling.Sampling). The same `seed` gives the same text. Raises InputError (a ValueError) for
         values that can't be.
         """
         if length < 0:
             raise InputError(f"length: expected 0 or more new tokens, got {length}")
         sampling = Sampling(temperature, top_k, top_p)
         rng = np.random.default_rng(seed)
-        return stream(self.network, self.tokenizer, prompt, length, sampling, rng, precision=self.precision)
+        return stream(
+            self.network, self.tokenizer, prompt, length, sampling, rng, precision=self.precision,
+            from_eos=self._reads_documents,
+        )  # fmt: skip
+
+    @property
+    def _reads_documents(self) -> bool:
+        """Whether the network has seen where documents end."""
+        corpus = self.run.config.get("corpus") if self.run is not None else {"separate_documents": True}
+        return bool(isinstance(corpus, dict) and corpus.get("separate_documents"))
 
     def score(self, text: str) -> Score:
         """The loss of a text, in nats a token, each token given those before it; the first is given.
@@ -133,6 +144,9 @@ def train(
     init_from: str | Path | None = None,
     sample_every: int | None = None,
     overwrite: bool = False,
+    separate_documents: bool = False,
+    cache: bool = True,
+    on_progress: OnProgress | None = None,
     on_event: Callable[[RunEvent], None] | None = None,
     **training: Any,
 ) -> LanguageModel:
@@ -141,7 +155,8 @@ def train(
         model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
 
     The arguments are those of `textgru train`; `training` are the fields of textgru.trainer.TrainingConfig (batch_size,
-    learning_rate, max_minutes, ...). `on_event`, where given, is called with every event of textgru.trainer.
+    learning_rate, max_minutes, ...). `on_progress` is called while the text is encoded (what is being done, bytes done,
+    bytes in all), `on_event` with every event of textgru.trainer.
     Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
     """
     network = {
@@ -166,6 +181,9 @@ def train(
         init_from=init_from,
         sample_every=sample_every,
         overwrite=overwrite,
+        separate_documents=separate_documents,
+        cache=cache,
+        on_progress=on_progress,
     ) as run:
         return _trained(run, on_event)
 

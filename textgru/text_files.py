@@ -8,7 +8,7 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -64,19 +64,24 @@ def check_files(files: Sequence[str | Path], encoding: str) -> None:
             raise InputError(f"{path}: can't be read: {error.strerror}") from error
 
 
-def read_blocks(paths: Sequence[Path], encoding: str = "utf-8") -> Iterator[str]:
+def read_blocks(
+    paths: Sequence[Path], encoding: str = "utf-8", on_read: Callable[[int], None] | None = None
+) -> Iterator[str]:
     """The text of the files, one after the other, in blocks; a byte order mark is dropped, \\r\\n and \\r become \\n.
-    .gz and .zst files are decompressed.
+    .gz and .zst files are decompressed. `on_read`, where given, is called with the bytes that a block took in its file.
 
     Raises InputError for a file that can't be read or isn't text in this encoding (with the offset in bytes).
     """
     for path in paths:
         decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-        offset, pending, first = 0, 0, True
+        offset, pending, first, reached = 0, 0, True, 0
         try:
-            with _open(path) as file:
+            with path.open("rb") as stored, _unpacked(path, stored) as file:
                 while True:
                     data = file.read(BLOCK_BYTES)
+                    if on_read is not None:
+                        before, reached = reached, stored.tell()
+                        on_read(reached - before)
                     try:
                         text = decoder.decode(data, final=not data)
                     except UnicodeDecodeError as error:
@@ -99,23 +104,23 @@ def read_blocks(paths: Sequence[Path], encoding: str = "utf-8") -> Iterator[str]
             raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Opens a file to read what is in it, decompressed. Raises InputError for .zst without a library that reads it."""
+def _unpacked(path: Path, stored: IO[bytes]) -> IO[bytes]:
+    """What is in an open file, decompressed. Raises InputError for .zst without a library that reads it."""
     if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stored))
     if path.suffix == ".zst":
-        return _zstd(path)
-    return path.open("rb")
+        return _zstd(path, stored)
+    return stored
 
 
-def _zstd(path: Path) -> IO[bytes]:
+def _zstd(path: Path, stored: IO[bytes]) -> IO[bytes]:
     try:
         import zstandard
     except ImportError as error:
         raise InputError(
             f"{path}: reading .zst needs the zstandard package (pip install 'textgru[zstd]'); or decompress it first"
         ) from error
-    reader: Any = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
+    reader: Any = zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
     return cast(IO[bytes], _ZstdReader(path, reader))
 
 

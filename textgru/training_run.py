@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,13 +17,15 @@ from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
 from textgru.core import get_num_threads
 from textgru.core.products import set_product_kernels
 from textgru.corpus import Corpus
+from textgru.encoded_text import OnProgress, encode_text
 from textgru.errors import InputError
 from textgru.generate import stream
 from textgru.network import Network, NetworkConfig
 from textgru.presets import Settings, check, resolve
 from textgru.sampling import Sampling
-from textgru.text_files import STANDARD_INPUT, check_files, find_files, read_blocks, spool_standard_input
-from textgru.tokenizer import KINDS, Blocks, Tokenizer
+from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
+from textgru.token_cache import TokenCache
+from textgru.tokenizer import Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 
 TOKENS = "tokens.bin"
@@ -52,6 +53,7 @@ class Plan:
     max_minutes: float | None
     precision: str
     threads: int
+    encoded_before: bool = False  # the ids were taken from the cache
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,6 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def _tokenizer(kind: str, blocks: Blocks, vocab_size: int | None) -> Tokenizer:
-    """A new tokenizer of this kind, or the one in the file of this name."""
-    if kind in KINDS or not (kind.endswith(".json") or Path(kind).exists()):
-        return Tokenizer.train(kind, blocks, vocab_size=vocab_size)
-    if vocab_size is not None:
-        raise InputError("vocab_size: only a new bpe tokenizer has one to set")
-    return Tokenizer.load(kind)
-
-
 def _given(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in (settings or {}).items() if value is not None}
@@ -131,7 +124,10 @@ class TrainingRun:
     `network` and `training`: fields of NetworkConfig without vocab_size, and of TrainingConfig; what is not given
     follows from `preset` (a name in textgru.presets.PRESETS), the text and the time: textgru.presets.resolve;
     `init_from`: a run whose weights, tokenizer and shape this training starts from; `sample_every`: a sample of
-    generated text follows one evaluation in so many. Raises InputError. `TrainingRun.resume` goes on with a training.
+    generated text follows one evaluation in so many; `separate_documents`: a token that ends a document follows every
+    file; `cache`: whether the encoded text is kept for other trainings, and taken from what was kept
+    (textgru.token_cache); `on_progress`: called with what is being done, the bytes done, and the bytes in all, until
+    the text is encoded. Raises InputError. `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -149,6 +145,9 @@ class TrainingRun:
         init_from: str | Path | None = None,
         sample_every: int | None = None,
         overwrite: bool = False,
+        separate_documents: bool = False,
+        cache: bool = True,
+        on_progress: OnProgress | None = None,
     ) -> None:
         started = perf_counter()
         if val_fraction is not None and not 0 <= val_fraction < 1:
@@ -169,12 +168,14 @@ class TrainingRun:
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
             paths = self._paths(files)
-            if not isinstance(tokenizer, Tokenizer):
-                tokenizer = _tokenizer(str(tokenizer), partial(read_blocks, paths, encoding), vocab_size)
-            corpus = Corpus.encode(
-                tokenizer, paths, self._writer.scratch / TOKENS, encoding=encoding, val_fraction=val_fraction
-            )
-            self.files = [str(file) for file in files]
+            text = encode_text(
+                paths, tokenizer if isinstance(tokenizer, Tokenizer) else str(tokenizer), self._writer.scratch / TOKENS,
+                vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction,
+                separate_documents=separate_documents, cache=TokenCache.of_user() if cache else None,
+                on_progress=on_progress,
+            )  # fmt: skip
+            tokenizer, corpus, self.encoded_before = text.tokenizer, text.corpus, text.encoded_before
+            self.files, self.separate_documents = [str(file) for file in files], separate_documents
             settings = resolve(
                 network, training, preset=preset, train_tokens=len(corpus.train), vocab_size=tokenizer.vocab_size
             )
@@ -207,6 +208,7 @@ class TrainingRun:
                 config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
                 self._sample_every = run.config.get("sample_every")
                 characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]
+                self.separate_documents, self.encoded_before = bool(corpus.get("separate_documents")), False
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
             encoded = Corpus.open(
@@ -253,6 +255,7 @@ class TrainingRun:
             max_minutes=config.max_minutes,
             precision=config.precision,
             threads=get_num_threads(),
+            encoded_before=self.encoded_before,
         )
 
     def events(self) -> Iterator[RunEvent]:
@@ -313,6 +316,7 @@ class TrainingRun:
             "training": {**asdict(self.config), "threads": get_num_threads()},
             "corpus": {
                 "files": self.files,
+                "separate_documents": self.separate_documents,
                 "characters": self.corpus.characters,
                 "train_tokens": len(self.corpus.train),
                 "validation_tokens": len(self.corpus.validation),

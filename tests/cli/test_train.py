@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 import textgru
 from tests.cli.conftest import SMALL
 from tests.texts import sentences
+from textgru.cli.display import LiveDisplay
 from textgru.core import get_num_threads, simd
 
 
@@ -220,25 +223,22 @@ def test_resume_goes_on_with_what_was_stopped(text_file, tmp_path, cli, fails):
 
 def test_a_full_disk_says_how_to_go_on(text_file, tmp_path, cli, fails, monkeypatch):
     """After some checkpoints; and before there is one."""
-    written, kept = [], os.fsync
+    kept = os.fsync
 
     def fill_up(descriptor):
-        written.append(descriptor)
-        if len(written) > 6:
+        if "other" in os.readlink(f"/proc/self/fd/{descriptor}") or (tmp_path / "run").exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         kept(descriptor)
 
     options = ("--max-steps", 60, "--eval-every", 10, "--checkpoint-every", 5, *SMALL)
     monkeypatch.setattr(os, "fsync", fill_up)
     line = fails("train", text_file, "--out", tmp_path / "run", *options, code=1)
-    monkeypatch.setattr(os, "fsync", kept)
     assert "can't be written: No space left on device; mend that, then go on with: textgru train --resume" in line
-    assert cli("train", "--resume", tmp_path / "run").exit_code == 0
-    written.extend([0] * 9)
-    monkeypatch.setattr(os, "fsync", fill_up)
     line = fails("train", text_file, "--out", tmp_path / "other", *options, code=1)
-    assert line.endswith("No space left on device")
+    assert line.endswith("tokens.bin: can't be written: No space left on device")
     assert files_below(tmp_path / "other") == []
+    monkeypatch.setattr(os, "fsync", kept)
+    assert cli("train", "--resume", tmp_path / "run").exit_code == 0
 
 
 def test_init_from(text_file, run, tmp_path, cli, fails):
@@ -348,3 +348,36 @@ def test_deterministic_is_the_same_for_any_threads(text_file, tmp_path, cli):
         assert result.exit_code == 0, result.output
         weights.append(textgru.load(tmp_path / str(threads)).network.parameters.values.tobytes())
     assert len(set(weights)) == 1
+
+
+def test_the_same_text_is_encoded_once(text_file, tmp_path, cli):
+    screens = [
+        cli("train", text_file, "--out", tmp_path / str(number), "--max-steps", 1, *SMALL, *more).stdout
+        for number, more in enumerate(((), (), ("--no-cache",)))
+    ]
+    first = [screen.splitlines()[0] for screen in screens]
+    assert first[0] == first[2] == f"text       {text_file}: 30,000 characters"
+    assert first[1] == first[0] + " (encoded before)"
+
+
+def test_documents_are_kept_apart(text_file, tmp_path, cli, fails):
+    arguments = ("--separate-documents", "--max-steps", 1, *SMALL)
+    assert cli("train", text_file, text_file, "--out", tmp_path / "run", *arguments).exit_code == 0
+    model = textgru.load(tmp_path / "run")
+    assert model.tokenizer.eos_id is not None
+    assert "<|endoftext|>" not in cli("sample", tmp_path / "run", "-n", 300).stdout
+    own = tmp_path / "own.json"
+    own.write_text(textgru.Tokenizer.train("byte", lambda: []).to_json())
+    assert "has no token <|endoftext|>" in fails("train", text_file, "--tokenizer", own, *arguments)
+
+
+def test_what_takes_long_is_shown_while_it_lasts(text_file, tmp_path, cli, monkeypatch):
+    monkeypatch.setattr("textgru.cli.display.SHORT", -1.0)
+    lines = cli("train", text_file, text_file, "--out", tmp_path / "a", "--max-steps", 1, *SMALL).stdout.splitlines()
+    assert lines[:3] == [f"{what:10} 0.06 MB ..." for what in ("reading", "tokenizer", "encoding")]
+    screen = StringIO()
+    with LiveDisplay(Console(file=screen, force_terminal=True, width=80)) as display:
+        for done in (0, 500_000, 1_000_000):
+            display.progress("encoding", done, 2_000_000)
+        assert "encoding  0 of 2" not in screen.getvalue()
+    assert "encoding  1 of 2 MB" in screen.getvalue()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from math import log
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 
 import click
@@ -19,6 +20,7 @@ from textgru.trainer import EndEvent, EvaluationEvent, StepEvent
 from textgru.training_run import Plan, RunEvent, SampleEvent
 
 SMOOTHING = 0.95  # of the loss on the live line
+SHORT = 1.0  # seconds; of what takes less nothing is said
 
 
 def clock(seconds: float) -> str:
@@ -38,6 +40,11 @@ def described(network: NetworkConfig) -> str:
     return words + (", one mask a sequence" if network.variational_dropout else "")
 
 
+def megabytes(size: int) -> str:
+    """Bytes in millions."""
+    return f"{size / 1e6:,.0f}" if size >= 1e7 else f"{size / 1e6:.2g}"
+
+
 class PlainDisplay:
     """Lines on standard output: the plan, every evaluation, the end."""
 
@@ -45,6 +52,7 @@ class PlainDisplay:
 
     def __init__(self) -> None:
         self._last_step: StepEvent | None = None
+        self._doing, self._since, self._told = "", 0.0, False
 
     def line(self, text: str) -> None:
         click.echo(text)
@@ -53,9 +61,22 @@ class PlainDisplay:
         """A remark beside the course of things."""
         self.line(text)
 
+    def progress(self, what: str, done: int, total: int) -> None:
+        """So many of the bytes of the text are read, while it is encoded."""
+        if what != self._doing:
+            self._doing, self._since, self._told = what, perf_counter(), False
+        elif self._told or perf_counter() - self._since > SHORT:
+            self.long_progress(what, done, total)
+            self._told = True
+
+    def long_progress(self, what: str, done: int, total: int) -> None:
+        if not self._told:
+            self.line(f"{what:10} {megabytes(total)} MB ...")
+
     def plan(self, plan: Plan, files: Sequence[str]) -> None:
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        self.line(f"text       {names}: {plan.characters:,} characters")
+        before = " (encoded before)" if plan.encoded_before else ""
+        self.line(f"text       {names}: {plan.characters:,} characters{before}")
         self.line(
             f"tokens     {plan.train_tokens:,} to train on, the last {plan.validation_tokens:,} held out "
             f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
@@ -133,12 +154,21 @@ class LiveDisplay(PlainDisplay):
             BarColumn(24), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[status]}"), console=console
         )
         self._task: TaskID | None = None
+        self._reading: TaskID | None = None
         self._loss: float | None = None
 
     def line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def long_progress(self, what: str, done: int, total: int) -> None:
+        if self._reading is None:
+            self._reading = self._progress.add_task(what, total=1.0, status="")
+        status = f"{what}  {megabytes(done)} of {megabytes(total)} MB"
+        self._progress.update(self._reading, completed=done / max(total, 1), status=status)
+
     def plan(self, plan: Plan, files: Sequence[str]) -> None:
+        if self._reading is not None:
+            self._progress.remove_task(self._reading)
         super().plan(plan, files)
         self._task = self._progress.add_task("training", total=1.0, status="")
 

@@ -97,6 +97,8 @@ NETWORK = (
     type=click.FloatRange(0, 1, max_open=True),
     help="Part of the text, from its end, held out to measure on.  [default: 0.1, at most 200,000 tokens]",
 )
+@click.option("--separate-documents", is_flag=True, help="Every file is a document: a token of its own follows each.")
+@click.option("--no-cache", is_flag=True, help="Encode the text anew, and keep nothing of it for other trainings.")
 @click.option("--checkpoint-every", metavar="N|Nm", help="Steps, or minutes (5m), between checkpoints.  [default: 1m]")
 @click.option(
     "--resume", metavar="RUN", help="Go on with the training in RUN that was stopped; nothing else is needed."
@@ -143,6 +145,8 @@ def train(
     val_fraction: float | None,
     preset: str | None,
     sample_every: int | None,
+    separate_documents: bool,
+    no_cache: bool,
     checkpoint_every: str | None,
     resume: str | None,
     init_from: str | None,
@@ -162,6 +166,7 @@ def train(
 
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {name for name in context.params if context.get_parameter_source(name) in sources}
+    display = training_display()
     if resume is not None:
         if others := sorted(given - {"resume", "dry_run"}):
             raise click.UsageError(
@@ -176,9 +181,9 @@ def train(
             training={**settings, **_checkpoints(checkpoint_every)},
             tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
             vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
-            sample_every=sample_every, overwrite=overwrite,
+            sample_every=sample_every, overwrite=overwrite, separate_documents=separate_documents, cache=not no_cache,
+            on_progress=display.progress,
         )  # fmt: skip
-    display = training_display()
     with display, training() as run:
         display.plan(run.plan(), run.files)
         if dry_run:
