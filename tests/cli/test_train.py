@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
