@@ -40,6 +40,13 @@ def test_the_screen_tells_the_plan_the_course_and_the_end(cli, text_file, tmp_pa
     assert result.stderr == ""
 
 
+def test_every_option_stands_under_a_heading(cli):
+    shown = cli("train", "--help").stdout
+    other = shown[shown.index("Other options:") :].splitlines()[1:]
+    assert [line.split()[0] for line in other] == ["-h,"]
+    assert shown.index("Network:") < shown.index("--hidden-size N ") < shown.index("Learning:") < shown.index("--lr X")
+
+
 def test_the_options_reach_the_run(cli, text_file, tmp_path):
     options = (
         "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --input-dropout 0.1 "

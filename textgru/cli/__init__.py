@@ -68,7 +68,9 @@ def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
         context.exit()
 
 
-@click.group("textgru", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "textgru", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,31 @@ def _set_threads(context: click.Context, parameter: click.Parameter, value: int 
         from textgru.core import set_num_threads
 
         set_num_threads(value)
+
+
+class SectionedCommand(click.Command):
+    """A command whose help shows its options under headings: `sections`, heading -> names of parameters. Those of no
+    section come last."""
+
+    def __init__(self, *arguments: Any, sections: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.sections = {heading: names.split() for heading, names in sections.items()}
+        for parameter in self.params:  # N instead of INTEGER RANGE
+            if parameter.metavar is None and isinstance(parameter.type, (click.IntRange, click.FloatRange)):
+                parameter.metavar = "N" if isinstance(parameter.type, click.IntRange) else "X"
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        parameters = {
+            parameter.name: parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)
+        }
+        sections = {
+            heading: [parameters.pop(name) for name in names if name in parameters]
+            for heading, names in self.sections.items()
+        }
+        for heading, members in {**sections, "Other options": list(parameters.values())}.items():
+            if records := [record for member in members if (record := member.get_help_record(ctx))]:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
 
 def threads_option(function: Function) -> Function:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from textgru.cli.options import GIVEN, read_config, threads_option
+from textgru.cli.options import GIVEN, SectionedCommand, read_config, threads_option
 from textgru.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,18 @@ NETWORK = (
 )  # fmt: skip
 
 
-@click.command(short_help="Train a model on text files.")
+SECTIONS = {
+    "Run": "out overwrite resume init_from config dry_run",
+    "Text": "tokenizer vocab_size encoding val_fraction separate_documents no_cache",
+    "How long": "max_minutes epochs max_steps patience",
+    "Network": "preset hidden_size num_layers embedding_size tie_weights dropout input_dropout variational_dropout",
+    "Learning": "learning_rate min_lr schedule warmup batch_size seq_length weight_decay grad_clip ema_decay",
+    "While it runs": "eval_every sample_every checkpoint_every",
+    "Machine": "threads precision deterministic seed",
+}
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, short_help="Train a model on text files.")
 @click.argument("files", nargs=-1, metavar="FILES...")
 @click.option("--out", "-o", metavar="RUN", help="Directory for the run.  [default: runs/NAME of the first file]")
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out holds.")
