@@ -65,6 +65,7 @@ def test_version_and_help(cli):
         ["info", "--help"],
         ["eval", "-h"],
         ["quantize", "-h"],
+        ["plot", "-h"],
         ["corpora", "--help"],
     ):
         result = cli(*arguments)
