@@ -66,6 +66,7 @@ def test_version_and_help(cli):
         ["eval", "-h"],
         ["quantize", "-h"],
         ["plot", "-h"],
+        ["compare", "-h"],
         ["corpora", "--help"],
     ):
         result = cli(*arguments)

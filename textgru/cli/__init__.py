@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from textgru.cli.compare import compare
 from textgru.cli.corpora import corpora
 from textgru.cli.eval import evaluate
 from textgru.cli.info import info
@@ -83,5 +84,5 @@ def main() -> None:
     """
 
 
-for command in (train, sample, evaluate, info, plot, quantize, corpora):
+for command in (train, sample, evaluate, info, plot, compare, quantize, corpora):
     main.add_command(command)

@@ -108,6 +108,7 @@ INTERRUPTED = 130
     metavar="FILE",
     help='TOML file of options, e.g. hidden-size = 512, files = ["book.txt"]; the command line wins.',
 )
+@click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard, to RUN/tensorboard/.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.pass_context
 def train(
@@ -123,6 +124,7 @@ def train(
     checkpoint_every: str | None,
     resume: str | None,
     init_from: str | None,
+    tensorboard: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -157,7 +159,7 @@ def train(
             TrainingRun, files, out, config=TrainingConfig(**settings, **_checkpoints(checkpoint_every)),
             network=network, tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
             vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
-            overwrite=overwrite,
+            overwrite=overwrite, tensorboard=tensorboard,
         )  # fmt: skip
     display = training_display()
     with display, training() as run:
