@@ -130,6 +130,7 @@ def train(
     val_fraction: float | None = None,
     init_from: str | Path | None = None,
     overwrite: bool = False,
+    tensorboard: bool = False,
     on_event: Callable[[Event], None] | None = None,
     **training: Any,
 ) -> LanguageModel:
@@ -138,7 +139,8 @@ def train(
         model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
 
     The arguments are those of `textgru train`; `training` are the fields of textgru.trainer.TrainingConfig (batch_size,
-    learning_rate, max_minutes, ...). `on_event`, where given, is called with every event of textgru.trainer.
+    learning_rate, max_minutes, ...). `tensorboard` writes events for TensorBoard, which has to be installed, to
+    RUN/tensorboard/. `on_event`, where given, is called with every event of textgru.trainer.
     Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
     """
     network = {
@@ -159,6 +161,7 @@ def train(
         val_fraction=val_fraction,
         init_from=init_from,
         overwrite=overwrite,
+        tensorboard=tensorboard,
     ) as run:
         return _trained(run, on_event)
 

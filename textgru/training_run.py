@@ -20,6 +20,7 @@ from textgru.core.products import choose_precision, set_product_kernels
 from textgru.corpus import Corpus
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
+from textgru.tensorboard_log import TensorBoardLog
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, read_blocks, spool_standard_input
 from textgru.tokenizer import KINDS, Blocks, Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
@@ -105,7 +106,8 @@ class TrainingRun:
     run directory (default: runs/NAME); `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json;
     `val_fraction`: the part of the text, from its end, that is held out (default a tenth, at most 200,000 tokens);
     `network`: fields of NetworkConfig without vocab_size; `embedding_size` follows the hidden size where weights are
-    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from. Raises InputError.
+    tied; `init_from`: a run whose weights, tokenizer and shape this training starts from; `tensorboard`: writes events
+    for TensorBoard too, to RUN/tensorboard/. Raises InputError.
     `TrainingRun.resume` goes on with a training.
     """
 
@@ -122,8 +124,10 @@ class TrainingRun:
         val_fraction: float | None = None,
         init_from: str | Path | None = None,
         overwrite: bool = False,
+        tensorboard: bool = False,
     ) -> None:
         started = perf_counter()
+        self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
         config = config or TrainingConfig()
         config = replace(config, precision=choose_precision(config.precision))
         if val_fraction is not None and not 0 <= val_fraction < 1:
@@ -159,6 +163,8 @@ class TrainingRun:
             settings = self._settings()
             if first is not None:
                 settings["init_from"] = str(init_from)
+            if tensorboard:
+                settings["tensorboard"] = True
             self._writer.write_settings(settings, tokenizer)
             stack.pop_all()
 
@@ -172,6 +178,7 @@ class TrainingRun:
         started = perf_counter()
         run = Run.read(out)
         self = cls.__new__(cls)
+        self._log = TensorBoardLog(METRICS_STEPS, goes_on=True) if run.config.get("tensorboard") is True else None
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter.go_on(run.path))
             try:
@@ -237,6 +244,8 @@ class TrainingRun:
                     self._writer.finish()
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})
+            if self._log is not None:
+                self._log.add(event, self._writer.path if self._writer.published else None)
             yield event
 
     def stop(self) -> None:
@@ -246,6 +255,8 @@ class TrainingRun:
     def close(self) -> None:
         """Removes everything, if no weights were saved; and lets the run go."""
         self._writer.close()
+        if self._log is not None:
+            self._log.close()
 
     def __enter__(self) -> TrainingRun:
         return self
