@@ -66,8 +66,9 @@ def _chart(runs: Sequence[Curves], x: str, console: Console) -> list[Text]:
     from textgru.terminal_chart import draw, label_width
 
     style = _style(console)
-    rows = min(20, max(8, console.height - RATE_ROWS - 8))
     title, losses = _losses(runs)
+    others = len(losses) + RATE_ROWS + 6  # lines: the legend, the learning rate, titles, axes, the prompt after it
+    rows = min(20, max(8, console.height - others))
     rates = [
         replace(series, line=curves.learning_rate)
         for curves, (_, series) in zip(runs, losses[-1:] if len(runs) == 1 else losses, strict=True)
