@@ -146,6 +146,7 @@ def train(
     overwrite: bool = False,
     separate_documents: bool = False,
     cache: bool = True,
+    tensorboard: bool = False,
     on_progress: OnProgress | None = None,
     on_event: Callable[[RunEvent], None] | None = None,
     **training: Any,
@@ -155,8 +156,9 @@ def train(
         model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
 
     The arguments are those of `textgru train`; `training` are the fields of textgru.trainer.TrainingConfig (batch_size,
-    learning_rate, max_minutes, ...). `on_progress` is called while the text is encoded (what is being done, bytes done,
-    bytes in all), `on_event` with every event of textgru.trainer.
+    learning_rate, max_minutes, ...). `tensorboard` writes events for TensorBoard, which has to be installed, to
+    RUN/tensorboard/. `on_progress` is called while the text is encoded (what is being done, bytes done, bytes in all),
+    `on_event` with every event of textgru.training_run.
     Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
     """
     network = {
@@ -183,6 +185,7 @@ def train(
         overwrite=overwrite,
         separate_documents=separate_documents,
         cache=cache,
+        tensorboard=tensorboard,
         on_progress=on_progress,
     ) as run:
         return _trained(run, on_event)

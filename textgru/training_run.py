@@ -23,6 +23,7 @@ from textgru.generate import stream
 from textgru.network import Network, NetworkConfig
 from textgru.presets import Settings, check, resolve
 from textgru.sampling import Sampling
+from textgru.tensorboard_log import TensorBoardLog
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
 from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
@@ -126,8 +127,9 @@ class TrainingRun:
     `init_from`: a run whose weights, tokenizer and shape this training starts from; `sample_every`: a sample of
     generated text follows one evaluation in so many; `separate_documents`: a token that ends a document follows every
     file; `cache`: whether the encoded text is kept for other trainings, and taken from what was kept
-    (textgru.token_cache); `on_progress`: called with what is being done, the bytes done, and the bytes in all, until
-    the text is encoded. Raises InputError. `TrainingRun.resume` goes on with a training.
+    (textgru.token_cache); `tensorboard`: writes events for TensorBoard too, to RUN/tensorboard/; `on_progress`: called
+    with what is being done, the bytes done, and the bytes in all, until the text is encoded. Raises InputError.
+    `TrainingRun.resume` goes on with a training.
     """
 
     def __init__(
@@ -147,9 +149,11 @@ class TrainingRun:
         overwrite: bool = False,
         separate_documents: bool = False,
         cache: bool = True,
+        tensorboard: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
         started = perf_counter()
+        self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
         if sample_every is not None and (isinstance(sample_every, bool) or not sample_every >= 1):
@@ -200,6 +204,7 @@ class TrainingRun:
         started = perf_counter()
         run = Run.read(out)
         self = cls.__new__(cls)
+        self._log = TensorBoardLog(METRICS_STEPS, goes_on=True) if run.config.get("tensorboard") is True else None
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter.go_on(run.path))
             try:
@@ -271,6 +276,8 @@ class TrainingRun:
                     self._writer.finish()
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})
+            if self._log is not None:
+                self._log.add(event, self._writer.path if self._writer.published else None)
             yield event
             if isinstance(event, EvaluationEvent) and self._sample_due():
                 sample = SampleEvent(event.step, self._sample(event.step))
@@ -299,6 +306,8 @@ class TrainingRun:
     def close(self) -> None:
         """Removes everything, if no weights were saved; and lets the run go."""
         self._writer.close()
+        if self._log is not None:
+            self._log.close()
 
     def __enter__(self) -> TrainingRun:
         return self
@@ -308,7 +317,7 @@ class TrainingRun:
 
     def _settings(self) -> dict[str, Any]:
         """What config.json says."""
-        optional = {"preset": self.preset, "sample_every": self._sample_every}
+        optional = {"preset": self.preset, "sample_every": self._sample_every, "tensorboard": self._log and True}
         return {
             **{name: value for name, value in optional.items() if value is not None},
             "network": network_settings(self.network.config),

@@ -65,6 +65,8 @@ def test_version_and_help(cli):
         ["info", "--help"],
         ["eval", "-h"],
         ["quantize", "-h"],
+        ["plot", "-h"],
+        ["compare", "-h"],
         ["corpora", "--help"],
     ):
         result = cli(*arguments)

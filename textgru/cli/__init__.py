@@ -8,9 +8,11 @@ from typing import Any, NoReturn
 
 import click
 
+from textgru.cli.compare import compare
 from textgru.cli.corpora import corpora
 from textgru.cli.eval import evaluate
 from textgru.cli.info import info
+from textgru.cli.plot import plot
 from textgru.cli.quantize import quantize
 from textgru.cli.sample import sample
 from textgru.cli.train import train
@@ -84,5 +86,5 @@ def main() -> None:
     """
 
 
-for command in (train, sample, evaluate, info, quantize, corpora):
+for command in (train, sample, evaluate, info, plot, compare, quantize, corpora):
     main.add_command(command)

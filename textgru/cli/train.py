@@ -30,7 +30,7 @@ SECTIONS = {
     "How long": "max_minutes epochs max_steps patience",
     "Network": "preset hidden_size num_layers embedding_size tie_weights dropout input_dropout variational_dropout",
     "Learning": "learning_rate min_lr schedule warmup batch_size seq_length weight_decay grad_clip ema_decay",
-    "While it runs": "eval_every sample_every checkpoint_every",
+    "While it runs": "eval_every sample_every checkpoint_every tensorboard",
     "Machine": "threads precision deterministic seed",
 }
 
@@ -142,6 +142,7 @@ SECTIONS = {
     metavar="FILE",
     help='TOML file of options, e.g. hidden-size = 512, files = ["book.txt"]; the command line wins.',
 )
+@click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard, to RUN/tensorboard/.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.pass_context
 def train(
@@ -161,6 +162,7 @@ def train(
     checkpoint_every: str | None,
     resume: str | None,
     init_from: str | None,
+    tensorboard: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -193,7 +195,7 @@ def train(
             tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
             vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
             sample_every=sample_every, overwrite=overwrite, separate_documents=separate_documents, cache=not no_cache,
-            on_progress=display.progress,
+            tensorboard=tensorboard, on_progress=display.progress,
         )  # fmt: skip
     with display, training() as run:
         display.plan(run.plan(), run.files)

@@ -1,0 +1,157 @@
+"""What metrics.jsonl says of a training: read, and put together into curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgru.checkpoint import CONFIG, METRICS
+from textgru.errors import InputError
+
+X_AXES = ("steps", "tokens", "minutes")
+SMOOTHED = 40  # the mean over a part in so many of the training is one point of the smoothed loss
+
+_NEEDED = {
+    "step": ("step", "loss", "learning_rate", "tokens_seen", "seconds"),
+    "evaluation": ("step", "train_loss", "tokens_seen", "seconds"),
+}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The events of a training, in their order."""
+
+    steps: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+
+
+def read_metrics(run: str | Path) -> Metrics:
+    """Reads the metrics.jsonl of a run, finished or not. A last line that is not whole is left out.
+
+    Raises InputError if there is none, or it is damaged.
+    """
+    run = Path(run)
+    path = run / METRICS
+    if not run.is_dir():
+        raise InputError(f"{run}: {'is not a run directory' if run.exists() else 'no such run'}")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        if not (run / CONFIG).exists():
+            raise InputError(f"{run}: is not a run directory (no {CONFIG} in it)") from error
+        raise InputError(f"{run}: has no {METRICS} (a saved copy has none); name the run that was trained") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _NEEDED}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+            if kind in found:
+                _check(event, kind)
+                found[kind].append(event)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if number == len(lines):  # no newline after it: it is being written, or its writer was killed
+                break
+            raise InputError(f"{path}: damaged: line {number} is no event of a training") from error
+    return Metrics(found["step"], found["evaluation"])
+
+
+def _check(event: dict[str, Any], kind: str) -> None:
+    """Raises KeyError, TypeError or ValueError if a number is missing or isn't one."""
+    values = [event[name] for name in _NEEDED[kind]]
+    if event.get("val_loss") is not None:
+        values.append(event["val_loss"])
+    if not all(isfinite(value) for value in values):
+        raise ValueError
+
+
+@dataclass(frozen=True)
+class Line:
+    """The points of a curve."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How a training went. Losses are in nats a token; `best` is the lowest validation loss, or None."""
+
+    name: str
+    training: Line
+    smoothed: Line
+    validation: Line
+    learning_rate: Line
+    best: float | None
+    best_step: int | None
+
+    @staticmethod
+    def of(name: str, metrics: Metrics, x: str = "steps") -> Curves:
+        """The curves of a run over its steps, tokens or minutes."""
+        steps, evaluations = metrics.steps, metrics.evaluations
+        validated = [event for event in evaluations if event.get("val_loss") is not None]
+        best = min(validated, key=lambda event: float(event["val_loss"]), default=None)
+        if steps:
+            training = _line(steps, x, "loss")
+            smoothed = Line(training.x, _moving_mean(training.y))
+        else:  # too short a training for its steps to be noted
+            training = smoothed = _line(evaluations, x, "train_loss")
+        return Curves(
+            name=name,
+            training=training,
+            smoothed=smoothed,
+            validation=_line(validated, x, "val_loss"),
+            learning_rate=_line(steps, x, "learning_rate"),
+            best=float(best["val_loss"]) if best else None,
+            best_step=int(best["step"]) if best else None,
+        )
+
+
+def read_curves(runs: Sequence[str | Path], x: str = "steps") -> list[Curves]:
+    """The curves of some runs, the best first. Raises InputError if one can't be read, or hasn't begun."""
+    found = []
+    for run, name in zip(runs, run_names(runs), strict=True):
+        curves = Curves.of(name, read_metrics(run), x)
+        if not len(curves.training):
+            raise InputError(f"{run}: nothing is noted yet in {METRICS}; wait for its first steps")
+        found.append(curves)
+    return sorted(found, key=lambda curves: float("inf") if curves.best is None else curves.best)
+
+
+def loss_range(runs: Sequence[Curves]) -> tuple[float, float]:
+    """The losses to show. The steep fall in the first twentieth of a training may begin above."""
+    lines = [line for curves in runs for line in (curves.smoothed, curves.validation) if len(line)]
+    later = [line.y[line.x >= line.x[-1] / 20] for line in lines]
+    low, high = (float(function(np.concatenate(later))) for function in (np.min, np.max))
+    margin = 0.04 * (high - low) or 0.1
+    return low - margin, high + margin
+
+
+def run_names(runs: Sequence[str | Path]) -> list[str]:
+    """What to call each run: its folder's name, or its path where two have the same name."""
+    names = [Path(run).name or Path(run).resolve().name or str(run) for run in runs]
+    return [name if names.count(name) == 1 else str(run) for name, run in zip(names, runs, strict=True)]
+
+
+def _line(events: Sequence[dict[str, Any]], x: str, y: str) -> Line:
+    name, unit = {"steps": ("step", 1), "tokens": ("tokens_seen", 1), "minutes": ("seconds", 60)}[x]
+    return Line(np.array([event[name] / unit for event in events]), np.array([float(event[y]) for event in events]))
+
+
+def _moving_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the points around each point; over fewer at the ends."""
+    window = np.ones(2 * (len(values) // (2 * SMOOTHED)) + 1)
+    total: np.ndarray = np.convolve(values, window, "same")
+    return total / np.convolve(np.ones(len(values)), window, "same")
