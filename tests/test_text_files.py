@@ -87,7 +87,7 @@ def test_damaged_compressed_files_are_named(tmp_path):
 
 def test_zst_without_the_library_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(InputError, match=r"needs the zstandard package \(pip install 'textgru\[zstd\]'\)"):
+    with pytest.raises(InputError, match=r"needs the zstandard package \(pip install zstandard\)"):
         list(read_blocks([write(tmp_path / "a.zst", b"")]))
 
 

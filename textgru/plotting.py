@@ -34,7 +34,7 @@ def check_image(file: str | Path) -> Path:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"{path}: an image needs matplotlib, which isn't installed: pip install 'textgru[plot]'"
+            f"{path}: an image needs matplotlib, which isn't installed: pip install matplotlib"
         ) from error
     return path
 

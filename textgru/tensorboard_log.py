@@ -26,7 +26,7 @@ class TensorBoardLog:
             from tensorboard.summary.writer import event_file_writer
         except ImportError as error:
             raise InputError(
-                "events for TensorBoard need its package, which isn't installed: pip install 'textgru[tensorboard]'"
+                "events for TensorBoard need its package, which isn't installed: pip install tensorboard"
             ) from error
         self._events, self._summaries, self._writers = event_pb2, summary_pb2, event_file_writer
         self._every, self._goes_on = every, goes_on

@@ -118,7 +118,7 @@ def _zstd(path: Path, stored: IO[bytes]) -> IO[bytes]:
         import zstandard
     except ImportError as error:
         raise InputError(
-            f"{path}: reading .zst needs the zstandard package (pip install 'textgru[zstd]'); or decompress it first"
+            f"{path}: reading .zst needs the zstandard package (pip install zstandard); or decompress it first"
         ) from error
     reader: Any = zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
     return cast(IO[bytes], _ZstdReader(path, reader))

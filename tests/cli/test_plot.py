@@ -186,6 +186,6 @@ def test_bad_input_is_one_line(cli, fails, run, tmp_path):
 def test_an_image_needs_matplotlib_and_a_chart_does_not(cli, fails, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert fails("plot", run, "--out", tmp_path / "x.png").endswith("pip install 'textgru[plot]'")
+    assert fails("plot", run, "--out", tmp_path / "x.png").endswith("pip install matplotlib")
     assert not Path(tmp_path / "x.png").exists()
     assert cli("plot", run).exit_code == 0

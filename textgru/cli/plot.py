@@ -37,7 +37,7 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
     """Draw how loss and learning rate went in one or more runs, finished or not, in the terminal or to an image.
 
     Losses are in nats a token. The training loss is smoothed; its first steep fall may begin above the chart. An image
-    needs matplotlib: pip install 'textgru[plot]'.
+    needs matplotlib: pip install matplotlib.
     """
     from textgru.metrics import read_curves
 
