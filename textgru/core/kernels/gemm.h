@@ -7,7 +7,8 @@
  * bfloat16. The sum of an element is made in the order of k, whatever the shape of the tile that it falls into.
  *
  * UNIT: the type of a unit; UNIT_K: elements of k in it; WEIGHT: a vector of units; UNIT_OF(first, second): a unit
- * from floats; MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
+ * from floats; UNITS_OF_ROW(units, x, y), UNITS_OF_ROWS(n, x, second, y): how many of many units are made at once, and
+ * make them (see bf16.h); MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
  */
 
 #define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
@@ -128,8 +129,9 @@ static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, s
 static inline void NAME(units_of_row)(size_t k, const float *RESTRICT x, UNIT *RESTRICT y)
 {
     const size_t whole = k / UNIT_K;
+    const size_t done = UNITS_OF_ROW(whole, x, y);
     SIMD
-    for (size_t u = 0; u < whole; u++)
+    for (size_t u = done; u < whole; u++)
         y[u] = UNIT_OF(x[u * UNIT_K], x[u * UNIT_K + UNIT_K - 1]);
     if (whole * UNIT_K < k)
         y[whole] = UNIT_OF(x[k - 1], 0);
@@ -138,13 +140,14 @@ static inline void NAME(units_of_row)(size_t k, const float *RESTRICT x, UNIT *R
 static inline void NAME(units_of_rows)(size_t n, const float *RESTRICT x, const float *RESTRICT second,
                                        UNIT *RESTRICT y)
 {
+    const size_t done = UNITS_OF_ROWS(n, x, second, y);
     if (second) {
         SIMD
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = done; i < n; i++)
             y[i] = UNIT_OF(x[i], second[i]);
     } else {
         SIMD
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = done; i < n; i++)
             y[i] = UNIT_OF(x[i], 0);
     }
 }

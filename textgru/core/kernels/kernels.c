@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__AVX512BF16__) || defined(__AVX512VNNI__)
+#ifdef __AVX512VNNI__
 #include <immintrin.h>
 #endif
 
@@ -92,6 +92,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define UNIT_K 1
 #define WEIGHT vector
 #define UNIT_OF(first, second) (first)
+#define UNITS_OF_ROW(units, x, y) 0
+#define UNITS_OF_ROWS(n, x, second, y) 0
 #define MULTIPLY_ADD(sum, x, w) ((sum) + (x) * (w))
 #include "gemm.h"
 #undef NAME
@@ -99,6 +101,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #undef UNIT_K
 #undef WEIGHT
 #undef UNIT_OF
+#undef UNITS_OF_ROW
+#undef UNITS_OF_ROWS
 #undef MULTIPLY_ADD
 
 #define NAME(name) name##_products_bf16
@@ -106,6 +110,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define UNIT_K 2
 #define WEIGHT bit_vector
 #define UNIT_OF(first, second) bf16_pair(first, second)
+#define UNITS_OF_ROW(units, x, y) bf16_pairs_of_row(units, x, y)
+#define UNITS_OF_ROWS(n, x, second, y) bf16_pairs_of_rows(n, x, second, y)
 #define MULTIPLY_ADD(sum, x, w) add_bf16_products(sum, x, w)
 #include "gemm.h"
 
