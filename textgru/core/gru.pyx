@@ -12,7 +12,7 @@ from cython.parallel cimport parallel, prange
 
 from textgru.core.blas cimport gemm
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_shared, units_of, whole_blocks
-from textgru.core.simd cimport kernels, textgru_products
+from textgru.core.simd cimport kernels, textgru_ahead, textgru_products
 from textgru.core.threads cimport threads_for
 
 from textgru.core.recurrent import Recurrent
@@ -175,6 +175,12 @@ cdef void _share(Pass* p, Py_ssize_t* first, Py_ssize_t* last, Py_ssize_t* unit,
         last[0] = p.B * (rank + 1) // size
 
 
+cdef void _fetch(textgru_ahead* ahead, const float* start, Py_ssize_t count, textgru_ahead* then) noexcept nogil:
+    """`ahead` becomes so many numbers from `start` on, and then what `then` says."""
+    ahead.start, ahead.row, ahead.rows, ahead.columns = <const char*>start, 64, count // 16 + 1, 1
+    ahead.done, ahead.next = 0, then
+
+
 cdef void _forward_own(Pass* p) noexcept nogil:
     """The calling thread's part of a forward pass."""
     cdef Py_ssize_t first, last, unit, end, t, b, row, gate, rows
@@ -188,6 +194,8 @@ cdef void _forward_own(Pass* p) noexcept nogil:
     cdef float* h_prev
     cdef float* gates
     cdef float* g
+    cdef textgru_ahead x_ahead, gates_ahead
+    cdef textgru_ahead* ahead
     _share(p, &first, &last, &unit, &end)
     rows = last - first
     g = p.product + first * 3 * H
@@ -200,10 +208,18 @@ cdef void _forward_own(Pass* p) noexcept nogil:
         h_prev = p.h + (t * B + first) * H
         gates = p.gates + t * p.gate_step + first * 4 * H
         left = p.converted + (t % 2 * B + first) * units if converts else h_prev
+        ahead = NULL
+        if t + 1 < p.T and not p.by_units:  # meanwhile the next step's numbers come nearer
+            if p.index == NULL:
+                _fetch(&x_ahead, p.x + ((t + 1) * B + first) * 3 * H, rows * 3 * H, NULL)
+                ahead = &x_ahead
+            if p.gate_step != 0:
+                _fetch(&gates_ahead, gates + p.gate_step, rows * 4 * H, ahead)
+                ahead = &gates_ahead
         for gate in range(3 if p.reset_after else 2):
             p.products.multiply(
                 rows, end - unit, H, left, left_row, p.packed + gate * weights + unit * units, NULL, 0,
-                g + gate * H + unit, 3 * H)
+                g + gate * H + unit, 3 * H, ahead)
         if not p.reset_after:
             for b in range(rows):
                 row = p.index[t * B + first + b] if p.index != NULL else t * B + first + b
@@ -214,7 +230,8 @@ cdef void _forward_own(Pass* p) noexcept nogil:
                 p.products.convert(rows, H, gates + 3 * H, 4 * H, p.converted + (t % 2 * B + first) * units, units)
                 left = p.converted + (t % 2 * B + first) * units
             p.products.multiply(
-                rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H)
+                rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H,
+                ahead)
         for b in range(rows):
             row = p.index[t * B + first + b] if p.index != NULL else t * B + first + b
             if p.reset_after:
@@ -248,6 +265,8 @@ cdef void _backward_own(Pass* p) noexcept nogil:
     cdef float* converted
     cdef float* d
     cdef float* drh
+    cdef textgru_ahead dy_ahead, h_ahead, gates_ahead
+    cdef textgru_ahead* ahead
     _share(p, &first, &last, &unit, &end)
     rows = last - first
     d = p.dh + first * H
@@ -256,6 +275,12 @@ cdef void _backward_own(Pass* p) noexcept nogil:
         h_prev = p.h + (t * B + first) * H
         gates = p.gates + (t * B + first) * 4 * H
         converted = p.converted + (t % 2 * B + first) * units
+        ahead = NULL
+        if t > 0 and not p.by_units:  # while products run, the numbers of the step before come nearer
+            _fetch(&dy_ahead, p.dy + ((t - 1) * B + first) * H, rows * H, NULL)
+            _fetch(&h_ahead, h_prev - B * H, rows * H, &dy_ahead)
+            _fetch(&gates_ahead, gates - B * 4 * H, rows * 4 * H, &h_ahead)
+            ahead = &gates_ahead
         if p.reset_after:
             for b in range(rows):
                 kernels.f32.gru_backward(
@@ -271,7 +296,7 @@ cdef void _backward_own(Pass* p) noexcept nogil:
             if converts:
                 p.products.convert(rows, H, gates, 4 * H, converted, units)
                 left = converted
-            p.products.multiply(rows, H, H, left, left_row, p.packed, NULL, 0, drh, H)
+            p.products.multiply(rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, ahead)
             for b in range(rows):
                 kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
             k = 2 * H
@@ -290,7 +315,8 @@ cdef void _backward_own(Pass* p) noexcept nogil:
             team_wait(p.threads)
         p.products.multiply(
             rows, end - unit, k, left, left_row,
-            p.packed + (0 if p.reset_after else weights_n) + unit * units_of(p.products, k), d + unit, H, d + unit, H)
+            p.packed + (0 if p.reset_after else weights_n) + unit * units_of(p.products, k), d + unit, H, d + unit, H,
+            ahead)
 
 
 cdef void _pack_forward(Pass* p, const float* w_hh, float* packed) noexcept nogil:

@@ -65,13 +65,21 @@ cdef extern from "kernels.h" nogil:
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const double* g, double* m, double* v, double* w) noexcept nogil
 
+    ctypedef struct textgru_ahead:
+        const char* start "from"
+        size_t row
+        size_t rows
+        size_t columns
+        size_t done
+        textgru_ahead* next
+
     ctypedef struct textgru_products:
         size_t unit_k
         void (*pack)(size_t k, size_t n, const float* b, size_t b_row, size_t b_column, void* packed) noexcept nogil
         void (*convert)(size_t rows, size_t k, const float* x, size_t x_row, void* y, size_t y_row) noexcept nogil
         void (*multiply)(
             size_t m, size_t n, size_t k, const void* a, size_t a_row, const void* packed, const float* start,
-            size_t start_row, float* c, size_t c_row) noexcept nogil
+            size_t start_row, float* c, size_t c_row, textgru_ahead* ahead) noexcept nogil
         void (*gemm)(
             size_t m, size_t n, size_t k, const float* a, size_t a_row, size_t a_column, const void* packed,
             const float* start, size_t start_row, float* c, size_t c_row) noexcept nogil

@@ -17,7 +17,7 @@
 static inline __attribute__((always_inline)) void NAME(tile)(const int rows, const int vectors, size_t units,
                                                              const UNIT *a, size_t a_row, size_t a_unit,
                                                              const UNIT *packed, const float *start, size_t start_row,
-                                                             float *c, size_t ldc)
+                                                             float *c, size_t ldc, lines ahead)
 {
     register_vector sum[TILE_ROWS][TILE_VECTORS];
     UNROLL
@@ -35,6 +35,8 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
         }
     }
     for (size_t u = 0; u < units; u++) {
+        PREFETCH(ahead.at);
+        ahead.at += u < ahead.last ? ahead.step : 0;
         WEIGHT w[TILE_VECTORS];
         UNROLL
         for (int v = 0; v < vectors; v++)
@@ -58,11 +60,12 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
 }
 
 #define CASE(r, v)                                                                                                   \
-    case r * 8 + v: NAME(tile)(r, v, units, a, a_row, a_unit, packed, start, start_row, c, ldc); break;
+    case r * 8 + v: NAME(tile)(r, v, units, a, a_row, a_unit, packed, start, start_row, c, ldc, ahead); break;
 #define CASES(v) CASE(1, v) CASE(2, v) CASE(3, v) CASE(4, v) CASE(5, v) CASE(6, v)
 
 static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
-                                const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc)
+                                const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc,
+                                lines ahead)
 {
     switch (rows * 8 + vectors) {
         CASES(1)
@@ -80,14 +83,14 @@ static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const
 /* As whole_vectors, for a number of columns that fills no whole vectors: by way of a tile beside. */
 static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, const UNIT *a, size_t a_row,
                                   size_t a_unit, const UNIT *packed, const float *start, size_t start_row, float *c,
-                                  size_t ldc)
+                                  size_t ldc, lines ahead)
 {
     float beside[TILE_ROWS][TILE_VECTORS * VECTOR_FLOATS];
     memset(beside, 0, sizeof(beside));
     for (size_t r = 0; r < rows && start; r++)
         memcpy(beside[r], start + r * start_row, columns * sizeof(float));
     NAME(whole_vectors)(rows, (columns + VECTOR_FLOATS - 1) / VECTOR_FLOATS, units, a, a_row, a_unit, packed,
-                        beside[0], TILE_VECTORS * VECTOR_FLOATS, beside[0], TILE_VECTORS * VECTOR_FLOATS);
+                        beside[0], TILE_VECTORS * VECTOR_FLOATS, beside[0], TILE_VECTORS * VECTOR_FLOATS, ahead);
     for (size_t r = 0; r < rows; r++)
         memcpy(c + r * ldc, beside[r], columns * sizeof(float));
 }
@@ -95,7 +98,7 @@ static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, con
 /* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. */
 static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
                            size_t a_group, const UNIT *packed, size_t packed_block, const float *start,
-                           size_t start_row, float *c, size_t ldc)
+                           size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
 {
     const size_t groups = (m + TILE_ROWS - 1) / TILE_ROWS;
     for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
@@ -109,20 +112,22 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
             const UNIT *from = a_group ? a + group * a_group : a + first * a_row;
             const float *begin = start ? start + first * start_row + column : NULL;
             float *to = c + first * ldc + column;
+            const lines soon = some_lines(ahead, units, w);
             if (columns % VECTOR_FLOATS == 0)
                 NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row,
-                                    to, ldc);
+                                    to, ldc, soon);
             else
-                NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc);
+                NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc,
+                                      soon);
         }
     }
 }
 
 static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
-                                  const float *start, size_t start_row, float *c, size_t ldc)
+                                  const float *start, size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
 {
     NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
-                   ldc);
+                   ldc, ahead);
 }
 
 /* A row of floats, or two rows that are paired, as units. */
@@ -213,46 +218,53 @@ static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column,
     }
 }
 
-/* Rows first .. first + rows - 1 of the product, units u .. u + count - 1 of each sum. */
-static void NAME(gemm_block)(size_t first, size_t rows, size_t u, size_t count, size_t n, size_t k, const float *a,
-                             size_t a_row, size_t a_column, const UNIT *packed, const float *start, size_t start_row,
-                             float *c, size_t ldc, UNIT *block)
+/* Block number `block` of the left side, as rows first .. first + rows - 1, units u .. u + count - 1. Of C and the
+ * packed side, what is smaller is gone through again and again. */
+typedef struct {
+    size_t first, rows, u, count;
+} NAME(block);
+
+static NAME(block) NAME(block_of)(size_t block, size_t m, size_t units)
 {
-    const size_t packed_block = UNITS(k) * TEXTGRU_PACKED_COLUMNS;
-    const size_t elements = k - u * UNIT_K < count * UNIT_K ? k - u * UNIT_K : count * UNIT_K;
-    const float *from = a + first * a_row + u * UNIT_K * a_column;
-    const UNIT *w = packed + u * TEXTGRU_PACKED_COLUMNS;
-    float *to = c + first * ldc;
-    const float *begin = u ? to : start ? start + first * start_row : NULL;
-    const size_t begin_row = u ? ldc : start_row;
-    if (a_column != 1) {
-        NAME(pack_left)(rows, elements, from, a_column, block);
-        NAME(multiply)(rows, n, count, block, 1, TILE_ROWS, count * TILE_ROWS, w, packed_block, begin, begin_row, to,
-                       ldc);
-    } else if (UNIT_K == 1) {
-        NAME(multiply)(rows, n, count, (const UNIT *)from, a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc);
-    } else {
-        NAME(convert)(rows, elements, from, a_row, block, GEMM_UNITS);
-        NAME(multiply)(rows, n, count, block, GEMM_UNITS, 1, 0, w, packed_block, begin, begin_row, to, ldc);
-    }
+    const size_t blocks = m < units ? (m + GEMM_ROWS - 1) / GEMM_ROWS : (units + GEMM_UNITS - 1) / GEMM_UNITS;
+    const size_t first = (m < units ? block % blocks : block / blocks) * GEMM_ROWS;
+    const size_t u = (m < units ? block / blocks : block % blocks) * GEMM_UNITS;
+    const NAME(block) result = { first, first < m ? SMALLER(GEMM_ROWS, m - first) : 0, u,
+                                 u < units ? SMALLER(GEMM_UNITS, units - u) : 0 };
+    return result;
 }
 
 static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column,
                        const void *packed, const float *start, size_t start_row, float *c, size_t ldc)
 {
-    UNIT block[GEMM_ROWS * GEMM_UNITS];
-    const size_t units = UNITS(k);
-    /* Of C and the packed side, what is smaller is gone through again and again. */
-    if (m < units) {
-        for (size_t u = 0; u < units; u += GEMM_UNITS)
-            for (size_t first = 0; first < m; first += GEMM_ROWS)
-                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a,
-                                 a_row, a_column, packed, start, start_row, c, ldc, block);
-    } else {
-        for (size_t first = 0; first < m; first += GEMM_ROWS)
-            for (size_t u = 0; u < units; u += GEMM_UNITS)
-                NAME(gemm_block)(first, SMALLER(GEMM_ROWS, m - first), u, SMALLER(GEMM_UNITS, units - u), n, k, a,
-                                 a_row, a_column, packed, start, start_row, c, ldc, block);
+    UNIT converted[GEMM_ROWS * GEMM_UNITS];
+    const size_t units = UNITS(k), packed_block = units * TEXTGRU_PACKED_COLUMNS;
+    NAME(block) now = NAME(block_of)(0, m, units);
+    for (size_t number = 0; now.rows && now.count; number++) {
+        const size_t elements = SMALLER(now.count * UNIT_K, k - now.u * UNIT_K);
+        const float *from = a + now.first * a_row + now.u * UNIT_K * a_column;
+        const UNIT *w = (const UNIT *)packed + now.u * TEXTGRU_PACKED_COLUMNS;
+        float *to = c + now.first * ldc;
+        const float *begin = now.u ? to : start ? start + now.first * start_row : NULL;
+        const size_t begin_row = now.u ? ldc : start_row;
+        const NAME(block) next = NAME(block_of)(number + 1, m, units);
+        const float *next_from = a + next.first * a_row + next.u * UNIT_K * a_column;
+        const size_t next_elements = next.count * UNIT_K;
+        if (a_column != 1) {
+            textgru_ahead ahead = { (const char *)next_from, a_column * sizeof(float),
+                                    next.rows ? next_elements : 0, next.rows / 16 + 1, 0, NULL };
+            NAME(pack_left)(now.rows, elements, from, a_column, converted);
+            NAME(multiply)(now.rows, n, now.count, converted, 1, TILE_ROWS, now.count * TILE_ROWS, w, packed_block,
+                           begin, begin_row, to, ldc, &ahead);
+        } else {
+            textgru_ahead ahead = { (const char *)next_from, a_row * sizeof(float), next.rows,
+                                    next_elements / 16 + 1, 0, NULL };
+            if (UNIT_K > 1)
+                NAME(convert)(now.rows, elements, from, a_row, converted, GEMM_UNITS);
+            NAME(multiply)(now.rows, n, now.count, UNIT_K > 1 ? converted : (const UNIT *)from,
+                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc, &ahead);
+        }
+        now = next;
     }
 }
 

@@ -85,7 +85,34 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define TILE_ROWS 6
 #define GEMM_ROWS 96
 #define GEMM_UNITS 256
+#define PREFETCH(address) __builtin_prefetch(address, 0, 2) /* into the second cache */
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
+
+/* The lines that a tile has fetched while it multiplies: one with each unit, `step` bytes apart, up to number `last`. */
+typedef struct {
+    const char *at;
+    size_t step, last;
+} lines;
+
+/* The next of those lines for a tile of so many units; without any left, again and again one that is there already. */
+static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *there)
+{
+    lines some = { there, 0, 0 };
+    while (ahead && !(ahead->columns && ahead->rows))
+        ahead = ahead->next;
+    if (ahead) {
+        const size_t left = ahead->rows - ahead->done;
+        const size_t count = left < units ? left : units;
+        some = (lines){ ahead->from + ahead->done * ahead->row, ahead->row, count - 1 };
+        ahead->done += count;
+        if (ahead->done == ahead->rows) {
+            ahead->from += 64;
+            ahead->columns--;
+            ahead->done = 0;
+        }
+    }
+    return some;
+}
 
 #define NAME(name) name##_products_f32
 #define UNIT float

@@ -64,6 +64,15 @@
 TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);
 TEXTGRU_KERNEL_TABLE(double, textgru_kernels_f64);
 
+/* Memory that will be needed soon, fetched while a product runs, a cache line with each unit: `columns` columns of lines
+ * side by side, each of `rows` lines `row` bytes apart. `from` and `columns` become what is left, `done` the lines
+ * fetched of its first column; then comes `next`, or NULL. */
+typedef struct textgru_ahead {
+    const char *from;
+    size_t row, rows, columns, done;
+    struct textgru_ahead *next;
+} textgru_ahead;
+
 /* Products with a packed right side, float32 sums. The inputs are taken as they are, or rounded to bfloat16: then
  * two neighbours along k make one unit of 32 bits. A packed matrix (k, n) is (ceil(n / 64), units, 64) units, columns
  * beyond n zero; element (i, j) of a matrix that is to be packed or multiplied is at i * row + j * column, one of
@@ -74,9 +83,9 @@ typedef struct {
     /* rows (rows, k) as rows of units, x_row floats and y_row units apart */
     void (*convert)(size_t rows, size_t k, const float *x, size_t x_row, void *y, size_t y_row);
     /* C (m, n) = start + A (m, k) B (k, n): A in rows of units, B packed; start NULL for zeros, start_row 0 for the
-     * same row everywhere, or C itself */
+     * same row everywhere, or C itself; IN/OUT ahead: what is to be fetched meanwhile, or NULL */
     void (*multiply)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
-                     const float *start, size_t start_row, float *c, size_t c_row);
+                     const float *start, size_t start_row, float *c, size_t c_row, textgru_ahead *ahead);
     /* the same for A in floats, of any size */
     void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
                  const float *start, size_t start_row, float *c, size_t c_row);
