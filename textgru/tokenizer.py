@@ -42,6 +42,7 @@ WHITE_SPACE = "".join(
 WORD = re.compile(f"[{WHITE_SPACE}]*[^{WHITE_SPACE}]+|[{WHITE_SPACE}]+")  # with the white space before it
 LONGEST_KNOWN_WORD = 40  # characters; longer ones hardly come again
 MOST_KNOWN_WORDS = 1 << 18
+WORDS = 1000  # that the library gets as one text
 
 Blocks = Callable[[], Iterable[str]]
 
@@ -126,7 +127,9 @@ class Tokenizer(ABC):
             if not before["use_regex"] and model.get("vocab") == _byte_vocabulary() and not model.get("merges"):
                 return ByteTokenizer(backend)
             if not before["add_prefix_space"] and set(_byte_vocabulary()) <= set(model.get("vocab", ())):
-                return ByteLevelTokenizer(backend, by_words=before["use_regex"] and not model.get("dropout"))
+                changed = ("dropout", "end_of_word_suffix", "continuing_subword_prefix")
+                by_words = before["use_regex"] and not any(model.get(setting) for setting in changed)
+                return ByteLevelTokenizer(backend, by_words=by_words)
         return CustomTokenizer(backend)
 
     def to_json(self) -> str:
@@ -228,6 +231,7 @@ class ByteLevelTokenizer(Tokenizer):
         for token, i in backend.get_vocab().items():
             if i != self.eos_id:
                 self._bytes[i] = bytes(byte_of[character] for character in token)
+        self._lengths = np.array([len(token) for token in self._bytes])
         # Bytes that start a character: all but 10xxxxxx.
         self._starts = np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self._bytes])
 
@@ -265,17 +269,35 @@ class ByteLevelTokenizer(Tokenizer):
     def _encode_words(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
         """As the library does, and several times faster: it gets every word once, and not again while it is known."""
         known: dict[str, bytes] = {}
-        for piece in pieces:
+        pieces = iter(pieces)
+        while text := "".join(islice(pieces, PIECES)):
             if len(known) > MOST_KNOWN_WORDS:
                 known.clear()
-            words = WORD.findall(piece)
+            words = WORD.findall(text)
             new = [word for word in set(words) if word not in known]
-            for word, encoding in zip(new, self.backend.encode_batch_fast(new, add_special_tokens=False), strict=True):
-                known[word] = np.array(encoding.ids, self.id_type).tobytes()
+            known.update(zip(new, self._encode_each(new), strict=True))
             yield np.frombuffer(b"".join(map(known.__getitem__, words)), self.id_type)
             for word in new:
                 if len(word) > LONGEST_KNOWN_WORD:
                     del known[word]
+
+    def _encode_each(self, words: list[str]) -> Iterator[bytes]:
+        """The ids of every word, as bytes. The library gets many words as one text, which is much faster than one by
+        one, and their ids are told apart by the bytes that they stand for."""
+        whole = [word if word[0] in WHITE_SPACE and word[-1] not in WHITE_SPACE else None for word in words]
+        texts = ["".join(filter(None, whole[i : i + WORDS])) for i in range(0, len(whole), WORDS)]
+        ids = np.concatenate([np.zeros(0, self.id_type), *self._encode_side_by_side(texts)])
+        reached = np.cumsum(self._lengths[ids])
+        ends = np.cumsum([len(word.encode()) for word in whole if word])
+        cuts = iter(np.searchsorted(reached, ends, side="right").tolist())
+        first = 0
+        for word, joined in zip(words, whole, strict=True):
+            if joined is None:  # what comes before it might belong to it
+                yield self.encode(word).astype(self.id_type).tobytes()
+            else:
+                last = next(cuts)
+                yield ids[first:last].tobytes()
+                first = last
 
 
 class ByteTokenizer(ByteLevelTokenizer):
