@@ -4,7 +4,8 @@
 
 Makes a text of the given size (the tales of the included corpus, their paragraphs drawn at random with some words
 swapped and a number of their own), trains on it twice with each tokenizer, and prints for each the seconds from the
-start of the process to the end of the first training step, and the peak resident memory, subprocesses included.
+start of the process to the end of the first training step, and the peak resident memory: of the training and, where
+it has some, of the processes that encode, added up.
 Every training is a process of its own; the cache of encoded texts is a private one.
 """
 
@@ -41,6 +42,7 @@ def write_text(path: Path, megabytes: float) -> None:
 
 def train(text: str, out: str, tokenizer: str, started: float) -> None:
     """Prints when the first step is done, and the most memory that was resident."""
+    from textgru.tokenizer import MOST_PROCESSES
     from textgru.trainer import StepEvent, TrainingConfig
     from textgru.training_run import TrainingRun
 
@@ -51,9 +53,10 @@ def train(text: str, out: str, tokenizer: str, started: float) -> None:
                 break
         plan = run.plan()
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    peaks = [resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, child = (resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = own + child * min(plan.threads, MOST_PROCESSES)  # child: of the one that took most
     tokens = plan.train_tokens + plan.validation_tokens
-    print(json.dumps({"seconds": seconds, "peak": peaks, "before": plan.encoded_before, "tokens": tokens}))
+    print(json.dumps({"seconds": seconds, "peak": peak, "before": plan.encoded_before, "tokens": tokens}))
 
 
 def main() -> None:
@@ -79,7 +82,7 @@ def main() -> None:
                 facts = json.loads(result.stdout)
                 assert facts["before"] == (run == "second")
                 print(
-                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {facts['peak'][0]:16,.0f} MiB "
+                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {facts['peak']:16,.0f} MiB "
                     f"{facts['tokens']:>15,}",
                     flush=True,
                 )
