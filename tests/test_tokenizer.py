@@ -8,6 +8,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import textgru.bpe_sample
 import textgru.tokenizer
 from tests.texts import MIXED, sentences
 from textgru.errors import InputError
@@ -166,7 +167,7 @@ def test_bad_settings_are_named(tmp_path):
 
 def test_a_long_text_is_sampled_evenly_for_a_bpe_vocabulary(monkeypatch):
     """Words of the beginning, the middle and the end all become tokens; and it is the same every time."""
-    monkeypatch.setattr(textgru.tokenizer, "SAMPLE", 6000)
+    monkeypatch.setattr(textgru.bpe_sample, "SAMPLE", 6000)
     parts = ["alpha " * 100] * 20 + ["middle " * 100] * 20 + ["omega " * 100] * 20
     read = []
 
@@ -176,7 +177,7 @@ def test_a_long_text_is_sampled_evenly_for_a_bpe_vocabulary(monkeypatch):
             yield part
 
     tokenizer = Tokenizer.train("bpe", blocks, vocab_size=400)
-    taken = list(textgru.tokenizer._sample(blocks))
+    taken = list(textgru.bpe_sample.sample(blocks))
     assert 6000 <= sum(map(len, taken)) <= 6700
     assert {" alpha", " middle", " omega"} <= {tokenizer.decode([i]) for i in range(tokenizer.vocab_size)}
     assert Tokenizer.train("bpe", blocks, vocab_size=400).to_json() == tokenizer.to_json()
@@ -196,3 +197,15 @@ def test_words_are_the_library_s_whatever_stands_between_them():
 def test_bpe_of_blocks_is_that_of_the_whole(blocks):
     got = [int(i) for ids in BPE.encode_blocks(blocks) for i in ids]
     assert got == BPE.backend.encode("".join(blocks)).ids
+
+
+def test_a_text_without_spaces_has_few_enough_different_words():
+    """Half of them from its beginning, the others from all over it; what comes again always counts."""
+    pieces = [f"{i:05}" * 20 + " again" for i in range(1000)]
+    kept = list(textgru.bpe_sample.limit_words(pieces, limit=20_000, expected=sum(map(len, pieces))))
+    words = [i for i, piece in enumerate(kept) if len(piece) > 6]
+    assert 180 <= len(words) <= 220
+    assert words[:95] == list(range(95))
+    assert words[-1] > 980
+    assert all(piece.endswith(" again") for piece in kept)
+    assert list(textgru.bpe_sample.limit_words(pieces)) == pieces

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,11 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers.decoders import DecodeStream
 
+from textgru.bpe_sample import limit_words, sample
+from textgru.core import get_num_threads
+from textgru.encoding_processes import encode_in_processes
 from textgru.errors import InputError
+from textgru.word_encoder import WHITE_SPACE, WordEncoder
 
 KINDS = ("char", "byte", "bpe")
 UNKNOWN = "<unk>"
@@ -29,19 +33,9 @@ DEFAULT_VOCABULARY = 1024
 CODE_POINTS = 0x110000
 PIECE = 1 << 16  # characters that the BPE encoder gets at a time
 PIECES = 16  # that it gets side by side
-SAMPLE = 50_000_000  # characters of a long text, at most, that a bpe vocabulary is learned from
 END_OF_TEXT = "<|endoftext|>"  # the token between documents, where there is one
-# What a byte-level pre-tokenizer takes for white space. (Python's isspace has four more.)
-WHITE_SPACE = "".join(
-    map(
-        chr,
-        [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
-    )
-)
-
-WORD = re.compile(f"[{WHITE_SPACE}]*[^{WHITE_SPACE}]+|[{WHITE_SPACE}]+")  # with the white space before it
-LONGEST_KNOWN_WORD = 40  # characters; longer ones hardly come again
-MOST_KNOWN_WORDS = 1 << 18
+ALONE = 8  # million characters of a text that are encoded before other processes help
+MOST_PROCESSES = 4  # each takes about 150 MB
 
 Blocks = Callable[[], Iterable[str]]
 
@@ -79,7 +73,7 @@ class Tokenizer(ABC):
         """A tokenizer of this kind ("char", "byte" or "bpe") for the text whose blocks `blocks()` yields.
 
         `vocab_size` (bpe only, default 1024) is the most tokens there may be. `eos`: with a token that ends a document.
-        A bpe vocabulary is learned from 50 million characters of a longer text, evenly spread. Raises InputError for
+        A bpe vocabulary is learned from at most 50 million characters (textgru.bpe_sample). Raises InputError for
         values that can't be.
         """
         if vocab_size is not None and kind != "bpe":
@@ -126,7 +120,9 @@ class Tokenizer(ABC):
             if not before["use_regex"] and model.get("vocab") == _byte_vocabulary() and not model.get("merges"):
                 return ByteTokenizer(backend)
             if not before["add_prefix_space"] and set(_byte_vocabulary()) <= set(model.get("vocab", ())):
-                return ByteLevelTokenizer(backend, by_words=before["use_regex"] and not model.get("dropout"))
+                changed = ("dropout", "end_of_word_suffix", "continuing_subword_prefix")
+                by_words = before["use_regex"] and not any(model.get(setting) for setting in changed)
+                return ByteLevelTokenizer(backend, by_words=by_words)
         return CustomTokenizer(backend)
 
     def to_json(self) -> str:
@@ -228,6 +224,7 @@ class ByteLevelTokenizer(Tokenizer):
         for token, i in backend.get_vocab().items():
             if i != self.eos_id:
                 self._bytes[i] = bytes(byte_of[character] for character in token)
+        self.words = WordEncoder(backend, np.array([len(token) for token in self._bytes]), self.id_type)
         # Bytes that start a character: all but 10xxxxxx.
         self._starts = np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self._bytes])
 
@@ -243,7 +240,7 @@ class ByteLevelTokenizer(Tokenizer):
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size - eos, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
         )
-        backend.train_from_iterator(_pieces(_sample(blocks)), trainer)
+        backend.train_from_iterator(limit_words(_pieces(sample(blocks))), trainer)
         return cls(_with_eos(backend, eos))
 
     def encode(self, text: str) -> np.ndarray:
@@ -262,20 +259,18 @@ class ByteLevelTokenizer(Tokenizer):
         pieces = _pieces(blocks)
         return self._encode_words(pieces) if self._by_words else self._encode_side_by_side(pieces)
 
-    def _encode_words(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
-        """As the library does, and several times faster: it gets every word once, and not again while it is known."""
-        known: dict[str, bytes] = {}
-        for piece in pieces:
-            if len(known) > MOST_KNOWN_WORDS:
-                known.clear()
-            words = WORD.findall(piece)
-            new = [word for word in set(words) if word not in known]
-            for word, encoding in zip(new, self.backend.encode_batch_fast(new, add_special_tokens=False), strict=True):
-                known[word] = np.array(encoding.ids, self.id_type).tobytes()
-            yield np.frombuffer(b"".join(map(known.__getitem__, words)), self.id_type)
-            for word in new:
-                if len(word) > LONGEST_KNOWN_WORD:
-                    del known[word]
+    def _encode_words(self, pieces: Iterator[str]) -> Iterator[np.ndarray]:
+        texts = iter(lambda: "".join(islice(pieces, PIECES)), "")
+        for text in islice(texts, ALONE):
+            yield self.words.encode(text)
+        self.words.rest()
+        if (more := next(texts, None)) is not None:
+            rest, processes = chain([more], texts), min(get_num_threads(), MOST_PROCESSES)
+            if processes > 1 and sys.executable:
+                yield from encode_in_processes(self.to_json(), rest, self.id_type, processes)
+            else:
+                yield from map(self.words.encode, rest)
+                self.words.rest()
 
 
 class ByteTokenizer(ByteLevelTokenizer):
@@ -411,14 +406,3 @@ def _pieces(blocks: Iterable[str]) -> Iterator[str]:
         rest = rest[start:]
     if rest:
         yield rest
-
-
-def _sample(blocks: Blocks) -> Iterator[str]:
-    """The blocks of a text of up to SAMPLE characters; of a longer one evenly spread blocks, about so many in all."""
-    total = sum(map(len, blocks()))
-    taken = read = 0
-    for block in blocks():
-        if taken * total <= read * min(SAMPLE, total):
-            yield block
-            taken += len(block)
-        read += len(block)

@@ -1,0 +1,73 @@
+"""Long texts are encoded by several processes, to the same ids."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import textgru.encoding_processes
+import textgru.tokenizer
+from tests.texts import MIXED, sentences
+from textgru.core import set_num_threads
+from textgru.encoding_processes import encode_in_processes
+from textgru.errors import TextgruError
+from textgru.tokenizer import Tokenizer
+
+TEXT = sentences(20_000) + MIXED
+BPE = Tokenizer.train("bpe", lambda: [TEXT], vocab_size=400)
+TEXTS = [TEXT[i : i + 500] for i in range(0, len(TEXT), 500)]
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that are started."""
+    processes, start = [], textgru.encoding_processes._start
+
+    def remember(tokenizer):
+        processes.append(start(tokenizer))
+        return processes[-1]
+
+    monkeypatch.setattr(textgru.encoding_processes, "_start", remember)
+    return processes
+
+
+def encode(texts, count=2):
+    return encode_in_processes(BPE.to_json(), texts, BPE.id_type, count)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 20])
+def test_the_ids_come_in_the_order_of_the_texts(number, started):
+    got = list(encode(TEXTS[:number], 3))
+    assert [ids.tolist() for ids in got] == [BPE.encode(text).tolist() for text in TEXTS[:number]]
+    assert [process.poll() is not None for process in started] == [True] * 3, "none is left behind"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_ids_of_a_long_text_are_the_same_for_any_number_of_threads(threads, monkeypatch, started):
+    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.tokenizer, "ALONE", 2)
+    set_num_threads(threads)
+    assert np.concatenate(list(BPE.encode_blocks([TEXT]))).tolist() == BPE.encode(TEXT).tolist()
+    assert len(started) == (threads if threads > 1 else 0)
+
+
+def test_a_short_text_starts_none(started):
+    assert len(list(BPE.encode_blocks([TEXT]))) == 1
+    assert started == []
+
+
+def test_what_is_given_up_halfway_leaves_none_behind(started):
+    ids = encode(TEXTS)
+    next(ids)
+    ids.close()
+    assert [process.poll() is not None for process in started] == [True, True]
+
+
+def test_a_process_that_is_killed_is_a_failure_of_one_line(started):
+    ids = encode(TEXTS)
+    next(ids)
+    os.kill(started[1].pid, signal.SIGKILL)
+    started[1].wait()
+    with pytest.raises(TextgruError, match="a process that encodes a part of the text has failed"):
+        list(ids)
