@@ -4,14 +4,16 @@
 
 Makes a text of the given size (the tales of the included corpus, their paragraphs drawn at random with some words
 swapped and a number of their own), trains on it twice with each tokenizer, and prints for each the seconds from the
-start of the process to the end of the first training step, and the peak resident memory: of the training and, where
-it has some, of the processes that encode, added up.
+start of the process to the end of the first training step, and the most memory that was resident at a time, in that
+process and those that encode for it together (looked up ten times a second in /proc, Linux only; at least the peak that
+the system tells of the process itself).
 Every training is a process of its own; the cache of encoded texts is a private one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -41,8 +43,7 @@ def write_text(path: Path, megabytes: float) -> None:
 
 
 def train(text: str, out: str, tokenizer: str, started: float) -> None:
-    """Prints when the first step is done, and the most memory that was resident."""
-    from textgru.tokenizer import MOST_PROCESSES
+    """Prints when the first step is done."""
     from textgru.trainer import StepEvent, TrainingConfig
     from textgru.training_run import TrainingRun
 
@@ -52,11 +53,19 @@ def train(text: str, out: str, tokenizer: str, started: float) -> None:
                 seconds = time.time() - started
                 break
         plan = run.plan()
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    own, child = (resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    peak = own + child * min(plan.threads, MOST_PROCESSES)  # child: of the one that took most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tokens = plan.train_tokens + plan.validation_tokens
     print(json.dumps({"seconds": seconds, "peak": peak, "before": plan.encoded_before, "tokens": tokens}))
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process and its children, in KiB."""
+    total = 0
+    for one in [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{one}/status").read_text()
+            total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return total
 
 
 def main() -> None:
@@ -78,12 +87,17 @@ def main() -> None:
             for run in ("first", "second"):
                 command = [sys.executable, "-m", "benchmarks.large_text", "--train", str(text),
                            str(Path(folder, "run")), tokenizer, str(time.time())]  # fmt: skip
-                result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-                facts = json.loads(result.stdout)
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+                peak = 0
+                while process.poll() is None:
+                    with contextlib.suppress(OSError):
+                        peak = max(peak, resident(process.pid))
+                    time.sleep(0.1)
+                assert process.stdout is not None
+                facts = json.loads(process.stdout.read())
                 assert facts["before"] == (run == "second")
                 print(
-                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {facts['peak']:16,.0f} MiB "
-                    f"{facts['tokens']:>15,}",
+                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {max(peak, facts['peak']) / 1024:16,.0f} MiB {facts['tokens']:>15,}",
                     flush=True,
                 )
 

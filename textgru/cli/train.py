@@ -200,7 +200,7 @@ def train(
     with display, training() as run:
         display.plan(run.plan(), run.files)
         if dry_run:
-            display.note("dry run: nothing was trained or written")
+            display.note("dry run: nothing was trained, no run was written")
             return
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
