@@ -33,9 +33,7 @@ def check_image(file: str | Path) -> Path:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            f"{path}: an image needs matplotlib, which isn't installed: pip install matplotlib"
-        ) from error
+        raise InputError(f"{path}: an image needs matplotlib, which isn't installed: pip install matplotlib") from error
     return path
 
 

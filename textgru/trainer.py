@@ -44,12 +44,12 @@ class TrainingConfig:
     `max_minutes` (wall clock, evaluation included) that is given; without epochs and steps after 20 epochs at the
     latest, and with none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a
     row without a lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty
-    evaluations. With `ema_decay` the weights that are evaluated and saved are an exponential moving average
-    (textgru.core.WeightAverage). `precision` is that of the products of training steps: "fp32", "bf16"
-    (textgru.core.parameters.Layer), or "auto", bf16 where the CPU multiplies bfloat16 itself; evaluations are always in
-    float32. What going on later needs is saved at every evaluation, and every `checkpoint_every` steps, or where that
-    is not given every `checkpoint_minutes`. `deterministic` gives the same bits for any number of threads, on a
-    machine: all products are then our own.
+    evaluations. The weights that are evaluated and saved are a moving average (textgru.core.WeightAverage), of about
+    the last tenth of the steps, or of the last 1 / (1 - `ema_decay`) if those are fewer; with 0 they are the last ones.
+    `precision` is that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto",
+    bf16 where the CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved
+    at every evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
+    `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
     """
 
     batch_size: int = 32
@@ -60,7 +60,7 @@ class TrainingConfig:
     warmup: int = 100
     weight_decay: float = 0.1
     grad_clip: float = 1.0
-    ema_decay: float | None = None
+    ema_decay: float = 0.9999
     epochs: float | None = None
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -86,7 +86,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value >= 0):
                 raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+        if not 0 <= self.ema_decay < 1:
             raise InputError(f"ema_decay: expected a number from 0 to below 1, got {self.ema_decay!r}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule: expected {', '.join(SCHEDULES)}, got {self.schedule!r}")
@@ -218,8 +218,7 @@ class Trainer:
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
-        decay = config.ema_decay
-        self._average = WeightAverage(network.parameters, decay) if decay is not None else None
+        self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self.best: EvaluationEvent | None = None
         self._hidden = network.initial_state(config.batch_size)
         self._progress_made = _Progress()

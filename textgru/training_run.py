@@ -210,6 +210,7 @@ class TrainingRun:
             try:
                 training, corpus = dict(run.config["training"]), run.config["corpus"]
                 training.pop("threads")
+                training.setdefault("ema_decay", 0.0)  # of a run from before there were averages
                 config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
                 self._sample_every = run.config.get("sample_every")
                 characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]

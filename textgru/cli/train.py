@@ -95,7 +95,9 @@ SECTIONS = {
 @click.option(
     "--ema-decay",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Evaluate and save a moving average of the weights, e.g. 0.999.  [default: off]",
+    default=0.9999,
+    show_default=True,
+    help="Evaluate and save a moving average of the weights, of the last tenth of the steps at most; 0: the last ones.",
 )
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
 @click.option("--max-steps", type=click.IntRange(1), help="End after so many steps.")

@@ -11,10 +11,11 @@ from textgru.core.parameters import Parameters
 
 
 class WeightAverage:
-    """An exponential moving average of a textgru.core.Parameters (Polyak and Juditsky 1992, with decaying weights).
+    """A moving average of a textgru.core.Parameters, of about the last tenth of the steps: polynomial-decay averaging
+    (Shamir and Zhang 2013, arXiv:1212.1824, section 4, with eta = 8), and exponential once that is shorter.
 
     `values` is flat and laid out as `parameters.values`. After step t = 1, 2, ... `update` does
-    values += (1 - d) (parameters.values - values), d = min(decay, (t - 1) / (t + 8)): first weights are soon forgotten.
+    values += (1 - d) (parameters.values - values), d = min(decay, (t - 1) / (t + 8)).
     Raises ValueError unless 0 <= decay < 1.
     """
 
