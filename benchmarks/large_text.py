@@ -96,9 +96,9 @@ def main() -> None:
                 assert process.stdout is not None
                 facts = json.loads(process.stdout.read())
                 assert facts["before"] == (run == "second")
-                peak = max(peak, facts["peak"]) / 1024
+                memory = max(peak, facts["peak"]) / 1024
                 print(
-                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {peak:16,.0f} MiB {facts['tokens']:>15,}",
+                    f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {memory:16,.0f} MiB {facts['tokens']:>15,}",
                     flush=True,
                 )
 

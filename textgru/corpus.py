@@ -95,12 +95,23 @@ class Corpus:
             held_out = int(tokens * val_fraction)
         elif held_out is None:
             held_out = min(int(tokens * HELD_OUT_FRACTION), MOST_HELD_OUT)
-        parts = (ids[first : first + LOOKED_AT] for first in range(0, tokens, max(LOOKED_AT, tokens // PARTS)))
-        if not 0 <= held_out < tokens or any(int(part.max()) >= tokenizer.vocab_size for part in parts):
+        if not 0 <= held_out < tokens or _largest(encoded, ids) >= tokenizer.vocab_size:
             raise InputError(f"{encoded}: damaged: not the tokens of this run")
         validation = ids[tokens - held_out :]
         counts = (tokenizer.count_characters(validation[i : i + AT_A_TIME]) for i in range(0, held_out, AT_A_TIME))
         return Corpus(ids[: tokens - held_out], validation, characters, sum(counts))
+
+
+def _largest(encoded: Path, ids: np.ndarray) -> int:
+    """The largest id in parts of the file that is mapped as `ids`. Reading them leaves less in memory than looking at
+    the map, which brings much of what is around them."""
+    largest = 0
+    with encoded.open("rb") as file:
+        for first in range(0, len(ids), max(LOOKED_AT, len(ids) // PARTS)):
+            file.seek(first * ids.itemsize)
+            part = np.frombuffer(file.read(min(LOOKED_AT, len(ids) - first) * ids.itemsize), ids.dtype)
+            largest = max(largest, int(part.max()))
+    return largest
 
 
 class Batches:
