@@ -38,6 +38,7 @@ VECTOR_FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",
+    "-fno-thread-jumps",  # GCC would make a branch of each clamp, and three selections of each branch
 ]
 INSTRUCTION_SETS = {"baseline": []}
 if X86:

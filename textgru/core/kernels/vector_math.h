@@ -60,9 +60,12 @@ static inline float vector_expf(float x)
     return (1.0f + e) * power_of_two(half) * power_of_two(n - half);
 }
 
+/* One factor is enough here: from exponent 128 on 2^n is infinite and the result, below the normal numbers, 0. */
 static inline float vector_sigmoidf(float x)
 {
-    return 1.0f / (1.0f + vector_expf(-x));
+    int32_t n;
+    float e = expm1_reduced(clamp(-x, -87.0f, 89.0f), &n);
+    return 1.0f / (1.0f + (1.0f + e) * power_of_two(n));
 }
 
 /* tanh x = expm1(2x) / (expm1(2x) + 2): no cancellation near zero. From |x| = 9.01 on it is 1 in float32. */
