@@ -83,13 +83,14 @@ def test_same_seed_same_bits():
 
 
 def test_learning_rate_rises_and_falls():
-    config = TrainingConfig(learning_rate=1.0, min_lr=0.1, warmup=9)
+    config = TrainingConfig(learning_rate=1.0, min_lr=0.1, warmup=9, schedule="cosine")
     assert config.lr_at(0, 0.0) == pytest.approx(0.1)
     assert config.lr_at(4, 0.0) == pytest.approx(0.5)
     assert config.lr_at(9, 0.0) == pytest.approx(1.0)
     assert config.lr_at(100, 0.5) == pytest.approx(0.55)
     assert config.lr_at(100, 1.0) == pytest.approx(0.1)
-    assert TrainingConfig(learning_rate=1.0).lr_at(1000, 1.0) == pytest.approx(0.05)
+    assert TrainingConfig(learning_rate=1.0, schedule="cosine").lr_at(1000, 1.0) == pytest.approx(0.05)
+    assert TrainingConfig(learning_rate=1.0).lr_at(1000, 1.0) == 1
 
 
 def test_gradients_are_clipped(monkeypatch):
@@ -114,7 +115,7 @@ def test_gradients_are_clipped(monkeypatch):
         ({"epochs": 2.0}, 2 * 54),
         ({"epochs": 0.5}, 27),
         ({"epochs": 2.0, "max_steps": 7}, 7),
-        ({"max_minutes": 1.0}, 20 * 54),
+        ({"max_minutes": 1.0}, 60 * 54),
         ({"max_minutes": 1.0, "max_steps": 7}, 7),
         ({}, 20 * 54),
     ],
@@ -126,7 +127,7 @@ def test_the_limit_of_steps(settings, steps):
 
 def test_a_long_text_gets_twenty_million_tokens_by_default():
     assert TrainingConfig(batch_size=50, seq_length=100).step_limit(20_000) == 4000
-    assert TrainingConfig(batch_size=50, seq_length=100, max_minutes=60).step_limit(20_000) == 400_000
+    assert TrainingConfig(batch_size=50, seq_length=100, max_minutes=60).step_limit(20_000) == 1_200_000
 
 
 def test_the_average_of_the_weights_is_evaluated_and_saved():
@@ -149,7 +150,7 @@ def test_the_average_of_the_weights_is_evaluated_and_saved():
 def test_minutes_end_the_training_and_decay_the_learning_rate():
     """Bounds are wide: a busy machine must not fail this."""
     begin = perf_counter()
-    events = list(trainer([], max_minutes=1.5 / 60, epochs=1e6).events())
+    events = list(trainer([], max_minutes=1.5 / 60, epochs=1e6, schedule="cosine").events())
     assert perf_counter() - begin < 10
     steps = [event for event in events if isinstance(event, StepEvent)]
     assert steps[-1].seconds > 0.5

@@ -22,6 +22,7 @@ from textgru.network import Network
 # Where neither epochs nor steps are given: no more than so many epochs, because a network of the default size then
 # knows a small text by heart; and without minutes, no more than so many tokens.
 DEFAULT_EPOCHS = 20.0
+MOST_EPOCHS = 60.0  # where there are minutes
 DEFAULT_TOKENS = 20_000_000
 DEFAULT_EVALUATIONS = 20
 
@@ -38,17 +39,18 @@ MOST_SPIKES_IN_A_ROW = 3
 class TrainingConfig:
     """How to train. Raises InputError for values that can't be.
 
-    The learning rate rises over `warmup` steps. Then, by `schedule`: "cosine", it falls along half a cosine to `min_lr`
-    (default a twentieth of `learning_rate`); "constant", it stays; "plateau", it is halved, down to `min_lr`, whenever
-    two evaluations in a row bring no lower validation loss. Training ends at the first of `epochs`, `max_steps` and
-    `max_minutes` (wall clock, evaluation included) that is given; without epochs and steps after 20 epochs at the
-    latest, and with none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a
-    row without a lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty
-    evaluations. The weights that are evaluated and saved are a moving average (textgru.core.WeightAverage), of about
-    the last tenth of the steps, or of the last 1 / (1 - `ema_decay`) if those are fewer; with 0 they are the last ones.
-    `precision` is that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto",
-    bf16 where the CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved
-    at every evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
+    The learning rate rises over `warmup` steps. Then, by `schedule`: "constant", it stays (the weights that are kept
+    are averages, which do what decay does); "cosine", it falls along half a cosine to `min_lr` (default a twentieth of
+    `learning_rate`); "plateau", it is halved, down to `min_lr`, whenever two evaluations in a row bring no lower
+    validation loss. Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
+    included) that is given; without epochs and steps after 20 epochs at the latest, or with minutes after 60, and with
+    none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a row without a
+    lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty evaluations. The
+    weights that are evaluated and saved are a moving average (textgru.core.WeightAverage), of about the last tenth of
+    the steps, or of the last 1 / (1 - `ema_decay`) if those are fewer; with 0 they are the last ones. `precision` is
+    that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
+    CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
+    evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
     `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
     """
 
@@ -56,7 +58,7 @@ class TrainingConfig:
     seq_length: int = 64
     learning_rate: float = 4e-3
     min_lr: float | None = None
-    schedule: str = "cosine"
+    schedule: str = "constant"
     warmup: int = 100
     weight_decay: float = 0.1
     grad_clip: float = 1.0
@@ -99,7 +101,7 @@ class TrainingConfig:
         """The steps after which training ends at the latest."""
         epochs = self.epochs
         if epochs is None and self.max_steps is None:
-            epochs = DEFAULT_EPOCHS
+            epochs = DEFAULT_EPOCHS if self.max_minutes is None else MOST_EPOCHS
         limits = []
         if epochs is not None:
             limits.append(max(1, ceil(epochs * steps_per_epoch)))

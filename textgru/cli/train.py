@@ -77,11 +77,15 @@ SECTIONS = {
 @click.option(
     "--learning-rate", "--lr", type=POSITIVE, help="Highest learning rate.  [default: 0.004, less above 256 units]"
 )
-@click.option("--min-lr", type=click.FloatRange(0), help="Last learning rate.  [default: a twentieth of the highest]")
+@click.option(
+    "--min-lr",
+    type=click.FloatRange(0),
+    help="Last learning rate of cosine and plateau.  [default: a twentieth of the highest]",
+)
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "constant", "plateau"]),
-    default="cosine",
+    default="constant",
     show_default=True,
     help="How the learning rate falls; plateau: halved when the validation loss stays.",
 )
@@ -101,7 +105,7 @@ SECTIONS = {
 )
 @click.option("--epochs", type=POSITIVE, help="End after so many passes over the text.")
 @click.option("--max-steps", type=click.IntRange(1), help="End after so many steps.")
-@click.option("--max-minutes", type=POSITIVE, help="End after so many minutes, the learning rate decayed by then.")
+@click.option("--max-minutes", type=POSITIVE, help="End after so many minutes.")
 @click.option(
     "--patience", type=click.IntRange(1), help="End after so many evaluations without a lower validation loss."
 )
@@ -172,7 +176,8 @@ def train(
     and below, "-" for standard input; quoted patterns ("*.txt") are resolved.
 
     Training ends at the first of --epochs, --max-steps and --max-minutes. Without --epochs and --max-steps it ends
-    after 20 passes over the text at the latest; with none of the three, after 20 million tokens if that is sooner.
+    after 20 passes over the text at the latest, or 60 with --max-minutes; with none of the three, after 20 million
+    tokens if that is sooner.
     The weights with the lowest validation loss are kept. Ctrl-C stops the training after the step in progress; --resume
     goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
