@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from textgru.core import aligned
 from textgru.core.parameters import Parameters
 
 
@@ -24,8 +25,8 @@ class WeightAverage:
             raise ValueError(f"decay: expected a number from 0 to below 1, got {decay}")
         self.parameters = parameters
         self.decay = float(decay)
-        self.values: np.ndarray = parameters.values.copy()
-        self._difference = np.empty_like(self.values)
+        self.values = aligned.copy(parameters.values)
+        self._difference = aligned.empty(self.values.shape, self.values.dtype)
 
     def update(self, step: int) -> None:
         """Takes in the weights after this step."""

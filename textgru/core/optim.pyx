@@ -9,6 +9,8 @@ from libc.math cimport pow
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
+from textgru.core import aligned
+
 # Elements that a thread takes at a time. Sums are made block by block, then over the blocks in order: the same bits
 # for any thread count.
 cdef Py_ssize_t BLOCK = 16384
@@ -70,8 +72,8 @@ class AdamW:
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
         self.weight_decay = float(weight_decay)
-        self.exp_avg = np.zeros_like(parameters.values)
-        self.exp_avg_sq = np.zeros_like(parameters.values)
+        self.exp_avg = aligned.zeros(parameters.values.shape, parameters.values.dtype)
+        self.exp_avg_sq = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.steps = 0
         self._segments = [
             (where, self.weight_decay if len(parameters.shapes[name]) > 1 else 0.0)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from textgru.core import aligned
 from textgru.core.checks import check_array
 from textgru.core.products import Products
 
@@ -31,8 +32,8 @@ class Parameters:
                 self.slices[name] = slice(end, end + prod(shape))
                 end += -(-prod(shape) // ALIGNMENT) * ALIGNMENT
         self.shapes = dict(shapes)
-        self.values = np.zeros(end, dtype)
-        self.gradients = np.zeros(end, dtype)
+        self.values = aligned.zeros(end, dtype)
+        self.gradients = aligned.zeros(end, dtype)
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> view into `flat` (n,), an array laid out as `values`; names may share an array."""

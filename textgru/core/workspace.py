@@ -6,6 +6,8 @@ from math import prod
 
 import numpy as np
 
+from textgru.core import aligned
+
 
 class Workspace:
     """Named buffers of one dtype. A buffer grows when more is asked of it and never shrinks."""
@@ -15,11 +17,11 @@ class Workspace:
         self._buffers: dict[str, np.ndarray] = {}
 
     def get(self, name: str, *shape: int) -> np.ndarray:
-        """The buffer `name` as a C-contiguous array of `shape`; its contents are what the last user left."""
+        """The buffer `name` as a C-contiguous array of `shape`, at a cache line, with what its last user left in it."""
         size = prod(shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = np.empty(size, self._dtype)
+            buffer = self._buffers[name] = aligned.empty(size, self._dtype)
         return buffer[:size].reshape(shape)
 
     @property
