@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import perf_counter
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from textgru.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
 PROMPT_STEPS = 256
-DRAWN_AT_A_TIME = 64
+FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
 
 
 def draw_tokens(
@@ -35,11 +36,16 @@ def draw_tokens(
     step = network.token_step(state, precision=precision)
     token = int(prompt[-1])
     if sampling.plain:
-        for first in range(0, length, DRAWN_AT_A_TIME):
-            u = rng.random(min(DRAWN_AT_A_TIME, length - first))
+        at_a_time = FEWEST_AT_A_TIME
+        while length > 0:
+            u = rng.random(min(at_a_time, length))
+            began = perf_counter()
             drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
+            if perf_counter() - began < LONGEST_AT_A_TIME / 2:
+                at_a_time *= 2
             yield from drawn
             token = drawn[-1]
+            length -= len(drawn)
         return
     for _ in range(length):
         step.step(token)

@@ -44,14 +44,17 @@ def test_zeros_and_numbers_too_small_to_divide():
 
 @pytest.mark.parametrize("n", [1, 3, 17, 64])
 def test_packing(n):
-    integers = np.random.default_rng(0).integers(-127, 128, (70, n)).astype(np.int8)
-    packed = pack_int8(integers)
+    matrix = np.random.default_rng(0).standard_normal((70, n)).astype(np.float32)
+    integers, scales = quantize_rows(matrix)
+    packed, packed_scales, offsets = pack_int8(matrix)
     quads = -(-n // 4)
     assert packed.shape == (2, quads, 64, 4)
     rows = packed.transpose(0, 2, 1, 3).reshape(128, quads * 4)
     np.testing.assert_array_equal(rows[:70, :n], integers)
     assert not rows[70:].any()
     assert not rows[:, n:].any()
+    np.testing.assert_array_equal(packed_scales, np.append(scales, np.zeros(58, np.float32)))
+    np.testing.assert_array_equal(offsets, -128 * rows.sum(axis=1, dtype=np.int32))
 
 
 def quantised(vector):

@@ -64,13 +64,16 @@ def test_every_instruction_set(name):
     check(*network(130, 5, 65, 2), 1e-12)
 
 
-def test_the_weights_are_those_of_the_time_it_was_made():
-    embedding, gru, output = network(5, 3, 4, 1)
+@pytest.mark.parametrize("vocab", [5, 1025])
+@pytest.mark.parametrize("hidden", [4, 64])
+def test_the_weights_are_those_of_the_time_it_was_made(hidden, vocab):
+    embedding, gru, output = network(vocab, 3, hidden, 1)
     step, later = TokenStep(embedding, gru, output), TokenStep(embedding, gru, output)
     step.step(1)
     for layer in (gru, output):
         for array in layer.parameters.values():
             array[...] = 0
+    embedding[...] = 0
     later.step(1)
     np.testing.assert_array_equal(later.logits, step.logits)
     assert np.abs(step.logits).max() > 0
@@ -128,9 +131,11 @@ def test_packing(n):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("hidden", [17, 200])
-def test_generate_is_step_and_draw(hidden, threads, precision):
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
+def test_generate_is_step_and_draw(reset_after, layers, hidden, threads, precision):
     set_num_threads(threads)
-    parts = network(130, 5, hidden, 2, dtype=np.float32)
+    parts = network(130, 5, hidden, layers, reset_after=reset_after, dtype=np.float32)
     many, single = TokenStep(*parts, precision=precision), TokenStep(*parts, precision=precision)
     u = np.random.default_rng(1).random(40)
     token, wanted = 3, []

@@ -25,6 +25,7 @@ cdef extern from "team.h" nogil:
     int team_size()
     int team_rank()
     void team_wait(team* t)
+    int TEAM_MOST
 
 # A sequence of so many steps repays packing the recurrent weights for it.
 cdef Py_ssize_t SHORTEST_PACKED = 8
@@ -341,7 +342,7 @@ cdef void _pack_backward(Pass* p, const float* w_hh, float* packed) noexcept nog
 cdef bint _by_units(Pass* p, int threads) noexcept nogil:
     """Whether threads share the units: where there are few rows, and blocks of units for all threads."""
     return (
-        threads > 1 and p.reset_after and p.B <= MOST_ROWS_BY_UNITS * threads and p.H >= FEWEST_UNITS_SHARED
+        1 < threads <= TEAM_MOST and p.reset_after and p.B <= MOST_ROWS_BY_UNITS * threads and p.H >= FEWEST_UNITS_SHARED
         and p.H % TEXTGRU_PACKED_COLUMNS == 0 and p.H // TEXTGRU_PACKED_COLUMNS >= threads)
 
 

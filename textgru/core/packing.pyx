@@ -4,17 +4,20 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int8_t
+from libc.stdint cimport int8_t, int32_t
 from libc.string cimport memcpy
 
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, whole_blocks
+from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
+
+from textgru.core import aligned
 
 
 def pack(matrix) -> np.ndarray:
     """A matrix (rows, n) as (blocks, n, 64): the rows of a block side by side, the last block filled up with zeros."""
     rows, n = matrix.shape
-    packed = np.empty((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, n, TEXTGRU_PACKED_COLUMNS), matrix.dtype)
+    packed = aligned.empty((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, n, TEXTGRU_PACKED_COLUMNS), matrix.dtype)
     pack_into(matrix, packed)
     return packed
 
@@ -38,22 +41,44 @@ cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_
                 packed[i * TEXTGRU_PACKED_COLUMNS + j] = matrix[first + j, i] if j < rows else 0
 
 
-def pack_int8(integers) -> np.ndarray:
-    """Integers (rows, n) as (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros added."""
-    rows, n = integers.shape
-    packed = np.zeros((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, -(-n // 4), TEXTGRU_PACKED_COLUMNS, 4), np.int8)
-    if integers.size:
-        _pack_int8(integers, packed)
-    return packed
+def pack_int8(const float[:, ::1] matrix):
+    """A matrix (rows, n) float32 as 8-bit integers (textgru.core.quantization.quantize_rows), packed, with the scale of
+    each row, float32, and -128 times the sum of each row, int32, both (64 * blocks,).
+
+    The integers are (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros added.
+    """
+    cdef Py_ssize_t rows = matrix.shape[0]
+    cdef Py_ssize_t n = matrix.shape[1]
+    cdef Py_ssize_t padded = whole_blocks(rows)
+    cdef Py_ssize_t blocks = padded // TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t quads = (n + 3) // 4
+    packed = aligned.zeros((blocks, quads, TEXTGRU_PACKED_COLUMNS, 4), np.int8)
+    scales, offsets = aligned.zeros(padded, np.float32), aligned.zeros(padded, np.int32)
+    cdef int8_t[:, ::1] integers = aligned.zeros((rows, quads * 4), np.int8)
+    cdef int8_t[:, :, :, ::1] packed_view = packed
+    cdef float[::1] scale = scales
+    cdef int32_t[::1] offset = offsets
+    cdef int threads = threads_for(4.0 * rows * n)
+    cdef Py_ssize_t block
+    if matrix.shape[0] and matrix.shape[1]:
+        for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
+            _pack_int8_block(
+                matrix, block * TEXTGRU_PACKED_COLUMNS, integers, &packed_view[block, 0, 0, 0], scale, offset)
+    return packed, scales, offsets
 
 
-def _pack_int8(const int8_t[:, ::1] integers, int8_t[:, :, :, ::1] packed):
-    cdef Py_ssize_t rows = integers.shape[0]
-    cdef Py_ssize_t n = integers.shape[1]
-    cdef int threads = threads_for(<double>rows * n)
-    cdef Py_ssize_t row, i
-    for row in prange(rows, num_threads=threads, schedule="static", nogil=True):
-        for i in range(0, n, 4):
-            memcpy(
-                &packed[row // TEXTGRU_PACKED_COLUMNS, i // 4, row % TEXTGRU_PACKED_COLUMNS, 0], &integers[row, i],
-                min(<Py_ssize_t>4, n - i))
+cdef void _pack_int8_block(
+    const float[:, ::1] matrix, Py_ssize_t first, int8_t[:, ::1] integers, int8_t* packed, float[::1] scale,
+    int32_t[::1] offset,
+) noexcept nogil:
+    cdef Py_ssize_t n = matrix.shape[1]
+    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_COLUMNS, matrix.shape[0] - first)
+    cdef Py_ssize_t start, i, j
+    cdef int32_t total
+    for j in range(rows):
+        scale[first + j] = kernels.int8.quantize_row(n, &matrix[first + j, 0], &integers[first + j, 0], &total)
+        offset[first + j] = -128 * total
+    for start in range(0, n, 64):  # a cache line of each row at a time
+        for j in range(rows):
+            for i in range(start, min(start + 64, n), 4):
+                memcpy(packed + (i // 4 * TEXTGRU_PACKED_COLUMNS + j) * 4, &integers[first + j, i], 4)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.stdint cimport int8_t
+from libc.stdint cimport int8_t, int32_t
 
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
@@ -21,10 +21,11 @@ def quantize_rows(const float[:, ::1] matrix):
     cdef float[::1] scales_view = scales
     cdef int threads = threads_for(4.0 * matrix.shape[0] * matrix.shape[1])
     cdef Py_ssize_t n = matrix.shape[1]
+    cdef int32_t[::1] sums = np.empty(matrix.shape[0], np.int32)
     cdef Py_ssize_t row
     if integers.size:
         for row in prange(matrix.shape[0], num_threads=threads, schedule="static", nogil=True):
-            scales_view[row] = kernels.int8.quantize_row(n, &matrix[row, 0], &integers_view[row, 0])
+            scales_view[row] = kernels.int8.quantize_row(n, &matrix[row, 0], &integers_view[row, 0], &sums[row])
     return integers, scales
 
 

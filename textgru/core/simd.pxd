@@ -86,7 +86,7 @@ cdef extern from "kernels.h" nogil:
 
     ctypedef struct textgru_int8:
         float (*quantize)(size_t n, const float* x, uint8_t* q) noexcept nogil
-        float (*quantize_row)(size_t n, const float* x, int8_t* q) noexcept nogil
+        float (*quantize_row)(size_t n, const float* x, int8_t* q, int32_t* sum) noexcept nogil
         void (*matvec)(
             size_t blocks, size_t quads, const int8_t* packed, const float* scale, const int32_t* offset,
             const float* b, const uint8_t* q, float step, float* y) noexcept nogil

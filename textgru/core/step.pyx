@@ -1,7 +1,10 @@
 """One token at a time through an embedding, a GRU stack and an output layer, for sampling: no allocation, no Python
 object inside, weights packed once in the order in which a step reads them, as they are or as 8-bit integers.
 
-Threads share the hidden units of each layer and the vocabulary of the output, and wait for one another after each.
+Threads share the hidden units of each layer and the vocabulary of the output, and wait for one another after each. The
+product W_hh h for the next token doesn't need to know it, so it is made as soon as h is known: from the same integers as
+the product of the layer above, and while other threads finish the output. Every other token goes through the weights
+backwards, which finds the last ones still in the cache.
 """
 
 import numpy as np
@@ -16,10 +19,10 @@ from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, whole_blocks
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport thread_count
 
+from textgru.core import aligned
 from textgru.core.checks import check_array, check_index
 from textgru.core.packing import pack, pack_int8
 from textgru.core.products import Products
-from textgru.core.quantization import quantize_rows
 
 cdef extern from "team.h" nogil:
     ctypedef struct team:
@@ -28,6 +31,9 @@ cdef extern from "team.h" nogil:
     int team_size()
     int team_rank()
     void team_wait(team* t)
+    void team_arrive(team* t)
+    void team_await(team* t)
+    int TEAM_MOST
 
 PRECISIONS = ("fp32", "int8")
 
@@ -56,6 +62,20 @@ cdef struct Vector:
     const uint8_t* q
     float step
 
+# What a thread of a step works with.
+cdef struct Thread:
+    team* together
+    Py_ssize_t padded               # H in whole blocks
+    Py_ssize_t first, last, units   # its hidden units, in whole blocks and those that there are
+    Py_ssize_t first_output, last_output
+    bint backward                   # whether this token goes through the weights backwards
+    Py_ssize_t parity               # which of the two buffers the states after this token go to
+    void* recurrent                 # (L, 3, padded): W_hh h of its units for this token
+    void* projected                 # (3, padded): W_ih x + b_ih
+    void* gates                     # (4, padded)
+    void* p                         # (V,): probabilities
+    uint8_t* q                      # a vector's integers
+
 
 cdef class TokenStep:
     """A network (embedding weight (V, E), GRU, Linear of H to V) that reads one token at a time.
@@ -79,7 +99,7 @@ cdef class TokenStep:
     cdef LayerWeights* weights
     cdef Matrix output
     cdef void* state_start
-    cdef void* next_start               # (L, H): the states after the token
+    cdef void* next_start               # (2, L, H): the states after the token, and after the one before
     cdef void* reset_start              # (H,): r * h, with the reset before the product
     cdef void* logits_start
     cdef const void* table              # (V, 3, H in whole blocks): W_ih e + b_ih of the first layer; or the embedding
@@ -98,21 +118,24 @@ cdef class TokenStep:
         self.precision, self.quantized = precision, precision == "int8"
         self.single, self.reset_after = dtype == np.float32, gru.reset_after
         self.kept, self.padded = [], whole_blocks(self.hidden)
-        self.state = np.zeros((self.layers, H), dtype)
-        logits = np.zeros(whole_blocks(self.vocab), dtype)
+        self.state = aligned.zeros((self.layers, H), dtype)
+        logits = aligned.zeros(whole_blocks(self.vocab), dtype)
         self.logits = logits[: self.vocab]
         self.state_start, self.logits_start = <void*>self._keep(self.state), <void*>self._keep(logits)
-        self.next_start = <void*>self._keep(np.zeros((self.layers, H), dtype))
-        self.reset_start = <void*>self._keep(np.zeros(H, dtype))
-        parameters, none = gru.parameters, np.zeros(3 * H, dtype)
+        self.next_start = <void*>self._keep(aligned.zeros((2, self.layers, H), dtype))
+        self.reset_start = <void*>self._keep(aligned.zeros(H, dtype))
+        parameters, none = gru.parameters, aligned.zeros(3 * H, dtype)
         has_table = self.vocab <= LARGEST_TABLE
-        table = embedding.copy()
         if has_table:
-            rows = np.empty((self.vocab, 3 * H), dtype)
+            table = aligned.zeros((self.vocab, 3, self.padded), dtype)
+            rows = table.reshape(self.vocab, -1) if H == self.padded else np.empty((self.vocab, 3 * H), dtype)
             Products().multiply(embedding, parameters["weight_ih_l0"].T, rows, bias=parameters.get("bias_ih_l0", none))
-            table = _by_gate(rows.T, self.padded).T.copy()
+            if H != self.padded:
+                table[:, :, :H] = rows.reshape(self.vocab, 3, H)
+        else:
+            table = aligned.copy(embedding)
         self.table = <void*>self._keep(table)
-        weights = np.zeros((self.layers, sizeof(LayerWeights)), np.uint8)
+        weights = aligned.zeros((self.layers, sizeof(LayerWeights)), np.uint8)
         self.weights = <LayerWeights*><void*>self._keep(weights)
         self.nbytes = 0
         for layer in range(self.layers):
@@ -120,18 +143,18 @@ cdef class TokenStep:
                 self._pack(
                     &self.weights[layer].ih, _by_gate(parameters[f"weight_ih_l{layer}"], self.padded),
                     _by_gate(parameters.get(f"bias_ih_l{layer}", none), self.padded))
-            zeros = np.zeros(3 * self.padded, dtype)
+            zeros = aligned.zeros(3 * self.padded, dtype)
             self._pack(&self.weights[layer].hh, _by_gate(parameters[f"weight_hh_l{layer}"], self.padded), zeros)
             b_hh = _by_gate(parameters.get(f"bias_hh_l{layer}", none), self.padded)
-            self.weights[layer].b_hh = <void*>self._keep(b_hh)
-        bias = np.zeros(whole_blocks(self.vocab), dtype)
+            self.weights[layer].b_hh = <void*>self._keep(aligned.copy(b_hh))
+        bias = aligned.zeros(whole_blocks(self.vocab), dtype)
         if "bias" in output.parameters:
             bias[: self.vocab] = output.parameters["bias"]
         self._pack(&self.output, output.parameters["weight"], bias)
-        # Gates of a step (3 + 3 + 4 times H), probabilities, and a vector's integers.
-        size = (10 * self.padded + self.vocab) * dtype.itemsize + max(self.inputs, self.hidden) + 4
+        # See Thread.
+        size = ((3 * self.layers + 7) * self.padded + self.vocab) * dtype.itemsize + max(self.inputs, self.hidden) + 4
         self.scratch_bytes = -(-size // 64) * 64
-        self.scratch = np.zeros((1, self.scratch_bytes), np.uint8)
+        self.scratch = aligned.zeros((1, self.scratch_bytes), np.uint8)
 
     cdef uintptr_t _keep(self, array):
         self.kept.append(array)
@@ -140,13 +163,10 @@ cdef class TokenStep:
     cdef _pack(self, Matrix* matrix, weight, bias):
         """The matrix of this weight (rows, n); bias in whole blocks of rows."""
         matrix.n = weight.shape[1]
-        matrix.bias = <void*>self._keep(bias)
+        matrix.bias = <void*>self._keep(aligned.copy(bias))
         if self.quantized:
-            integers, scales = quantize_rows(weight)
-            offset, scale = np.zeros(len(bias), np.int32), np.zeros(len(bias), np.float32)
-            offset[: len(weight)], scale[: len(weight)] = -128 * integers.sum(axis=1, dtype=np.int32), scales
+            packed, scale, offset = pack_int8(weight)
             matrix.scale, matrix.offset = <float*><void*>self._keep(scale), <int32_t*><void*>self._keep(offset)
-            packed = pack_int8(integers)
         else:
             packed = pack(np.ascontiguousarray(weight))
         self.nbytes += packed.nbytes
@@ -161,10 +181,10 @@ cdef class TokenStep:
         team_begin(&together)
         with nogil:
             if threads == 1:
-                _step(self, &together, token, &scratch[0, 0])
+                _one_step(self, &together, token, &scratch[0, 0])
             else:
                 with parallel(num_threads=threads):
-                    _step(self, &together, token, &scratch[0, 0] + team_rank() * self.scratch_bytes)
+                    _one_step(self, &together, token, &scratch[0, 0])
 
     def generate(self, Py_ssize_t token, const double[::1] u, double temperature, Py_ssize_t never=-1):
         """Reads a token, draws the next one and reads it, and so on: len(u) new tokens, (len(u),) intp.
@@ -189,8 +209,7 @@ cdef class TokenStep:
             else:
                 with parallel(num_threads=threads):
                     _generate(
-                        self, &together, token, u.shape[0], &u[0], temperature, never, &out[0],
-                        &scratch[0, 0] + team_rank() * self.scratch_bytes)
+                        self, &together, token, u.shape[0], &u[0], temperature, never, &out[0], &scratch[0, 0])
         return tokens
 
     def losses(self, tokens, targets):
@@ -216,8 +235,7 @@ cdef class TokenStep:
             else:
                 with parallel(num_threads=threads):
                     _losses(
-                        self, &together, read.shape[0], &read[0], &wanted[0], &out[0],
-                        &scratch[0, 0] + team_rank() * self.scratch_bytes)
+                        self, &together, read.shape[0], &read[0], &wanted[0], &out[0], &scratch[0, 0])
         return result
 
     def draw(self, double temperature, double u) -> int:
@@ -237,16 +255,18 @@ cdef class TokenStep:
         """The threads to use, with scratch for all of them."""
         cdef int threads = 1
         if self.nbytes >= SMALLEST_SHARED_BYTES:
-            threads = <int>min(<Py_ssize_t>thread_count(), self.padded // TEXTGRU_PACKED_COLUMNS)
+            threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.padded // TEXTGRU_PACKED_COLUMNS)
         if self.scratch.shape[0] < threads:
-            self.scratch = np.zeros((threads, self.scratch_bytes), np.uint8)
+            self.scratch = aligned.zeros((threads, self.scratch_bytes), np.uint8)
         return threads
 
 
 def _by_gate(rows, padded):
-    """(3H, ...) as (3 * padded, ...): each gate's H rows filled up with zeros."""
+    """(3H, ...) as (3 * padded, ...): each gate's H rows filled up with zeros. May be `rows` itself."""
     H = len(rows) // 3
-    result = np.zeros((3, padded, *rows.shape[1:]), rows.dtype)
+    if H == padded:
+        return rows
+    result = aligned.zeros((3, padded, *rows.shape[1:]), rows.dtype)
     result[:, :H] = rows.reshape(3, H, *rows.shape[1:])
     return result.reshape(3 * padded, *rows.shape[1:])
 
@@ -261,118 +281,157 @@ cdef Vector _vector(bint quantized, const void* x, Py_ssize_t n, uint8_t* q) noe
 
 
 cdef void _rows(
-    const Matrix* matrix, Py_ssize_t first, Py_ssize_t last, Vector vector, floating* y,
+    const Matrix* matrix, Py_ssize_t first, Py_ssize_t last, Vector vector, bint backward, floating* y,
 ) noexcept nogil:
     """y[first:last] = b + W x; first and last are whole blocks."""
     cdef Py_ssize_t blocks = (last - first) // TEXTGRU_PACKED_COLUMNS
     cdef Py_ssize_t quads = (matrix.n + 3) // 4
-    if blocks <= 0:
-        return
-    if floating is double:
-        kernels.f64.matvec_packed(
-            blocks, matrix.n, <const double*>matrix.packed + first * matrix.n, <const double*>matrix.bias + first,
-            <const double*>vector.x, y + first)
-    elif matrix.scale == NULL:
-        kernels.f32.matvec_packed(
-            blocks, matrix.n, <const float*>matrix.packed + first * matrix.n, <const float*>matrix.bias + first,
-            <const float*>vector.x, y + first)
-    else:
-        kernels.int8.matvec(
-            blocks, quads, <const int8_t*>matrix.packed + first * quads * 4, matrix.scale + first,
-            matrix.offset + first, <const float*>matrix.bias + first, vector.q, vector.step, y + first)
+    cdef Py_ssize_t i, row
+    for i in range(blocks):
+        row = first + (blocks - 1 - i if backward else i) * TEXTGRU_PACKED_COLUMNS
+        if floating is double:
+            kernels.f64.matvec_packed(
+                1, matrix.n, <const double*>matrix.packed + row * matrix.n, <const double*>matrix.bias + row,
+                <const double*>vector.x, y + row)
+        elif matrix.scale == NULL:
+            kernels.f32.matvec_packed(
+                1, matrix.n, <const float*>matrix.packed + row * matrix.n, <const float*>matrix.bias + row,
+                <const float*>vector.x, y + row)
+        else:
+            kernels.int8.matvec(
+                1, quads, <const int8_t*>matrix.packed + row * quads * 4, matrix.scale + row,
+                matrix.offset + row, <const float*>matrix.bias + row, vector.q, vector.step, y + row)
 
 
-cdef void _step(
-    TokenStep self, team* together, Py_ssize_t token, uint8_t* scratch, Py_ssize_t never=-1,
+cdef void _gate_rows(
+    const Thread* thread, const Matrix* matrix, Py_ssize_t gates, Vector vector, floating* y,
 ) noexcept nogil:
-    """The calling thread's part of a step; the score of `never` becomes that of what can't be."""
+    """The calling thread's units of the first so many gates: y (3, H in whole blocks) = b + W x."""
+    cdef Py_ssize_t i, start
+    for i in range(gates):
+        start = (gates - 1 - i if thread.backward else i) * thread.padded
+        _rows[floating](matrix, start + thread.first, start + thread.last, vector, thread.backward, y)
+
+
+cdef Thread _thread(TokenStep self, team* together, uint8_t* scratch) noexcept nogil:
+    """The calling thread, with W_hh h of its units in `recurrent`."""
+    cdef Thread thread
+    cdef Py_ssize_t rank = team_rank()
+    cdef Py_ssize_t size = team_size()
+    cdef Py_ssize_t blocks = self.padded // TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t outputs = whole_blocks(self.vocab) // TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t item = sizeof(float) if self.single else sizeof(double)
+    cdef uint8_t* start = scratch + rank * self.scratch_bytes
+    thread.together, thread.padded, thread.backward, thread.parity = together, self.padded, False, 0
+    thread.first = blocks * rank // size * TEXTGRU_PACKED_COLUMNS
+    thread.last = blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
+    thread.units = max(min(thread.last, self.hidden) - thread.first, 0)
+    thread.first_output = outputs * rank // size * TEXTGRU_PACKED_COLUMNS
+    thread.last_output = outputs * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
+    thread.recurrent = start
+    thread.projected = start + self.layers * 3 * self.padded * item
+    thread.gates = <uint8_t*>thread.projected + 3 * self.padded * item
+    thread.p = <uint8_t*>thread.gates + 4 * self.padded * item
+    thread.q = <uint8_t*>thread.p + self.vocab * item
     if self.single:
-        _step_of[float](self, together, token, <float*>scratch, never)
+        _recurrent_of_state[float](self, &thread, <float*>self.state_start)
     else:
-        _step_of[double](self, together, token, <double*>scratch, never)
+        _recurrent_of_state[double](self, &thread, <double*>self.state_start)
+    return thread
+
+
+cdef void _recurrent_of_state(TokenStep self, Thread* thread, const floating* h) noexcept nogil:
+    cdef Py_ssize_t layer
+    cdef Vector vector
+    for layer in range(self.layers):
+        vector = _vector(self.quantized, h + layer * self.hidden, self.hidden, thread.q)
+        _gate_rows[floating](
+            thread, &self.weights[layer].hh, 3 if self.reset_after else 2, vector,
+            <floating*>thread.recurrent + layer * 3 * thread.padded)
+
+
+cdef void _step(TokenStep self, Thread* thread, Py_ssize_t token, bint more, Py_ssize_t never=-1) noexcept nogil:
+    """The calling thread's part of a step. Where `more` follow, W_hh h is made ready for the next one.
+
+    The score of `never` becomes that of what can't be.
+    """
+    if self.single:
+        _step_of[float](self, thread, token, more, never, <float*>self.logits_start)
+    else:
+        _step_of[double](self, thread, token, more, never, <double*>self.logits_start)
 
 
 cdef void _step_of(
-    TokenStep self, team* together, Py_ssize_t token, floating* projected, Py_ssize_t never,
+    TokenStep self, Thread* thread, Py_ssize_t token, bint more, Py_ssize_t never, floating* logits,
 ) noexcept nogil:
-    """`projected` is the start of the thread's scratch."""
     cdef Py_ssize_t H = self.hidden
     cdef Py_ssize_t padded = self.padded
-    cdef Py_ssize_t rank = team_rank()
-    cdef Py_ssize_t size = team_size()
-    cdef Py_ssize_t blocks = padded // TEXTGRU_PACKED_COLUMNS
-    cdef Py_ssize_t first = blocks * rank // size * TEXTGRU_PACKED_COLUMNS
-    cdef Py_ssize_t last = blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
-    cdef Py_ssize_t units = min(last, H) - first
-    cdef floating* g = projected + 3 * padded
-    cdef floating* gates = g + 3 * padded
-    cdef uint8_t* q = <uint8_t*>(gates + 4 * padded + self.vocab)
+    cdef Py_ssize_t first = thread.first
+    cdef Py_ssize_t early = 3 if self.reset_after else 2
+    cdef Py_ssize_t layer
+    cdef floating* gates = <floating*>thread.gates + first
+    cdef floating* projected = <floating*>thread.projected
+    cdef floating* reset = <floating*>self.reset_start
+    cdef floating* g = NULL
     cdef floating* h
     cdef floating* h_next
-    cdef floating* reset = <floating*>self.reset_start
-    cdef const floating* x
+    cdef const floating* x = <const floating*>self.table + token * 3 * padded
     cdef const floating* b_hh
-    cdef const floating* below = <const floating*>self.table + token * self.inputs
-    cdef Py_ssize_t inputs = self.inputs
-    cdef Py_ssize_t layer, gate
-    cdef LayerWeights* weights
     cdef Vector vector
+    if self.weights[0].ih.packed != NULL:
+        x = <const floating*>self.table + token * self.inputs
+        _gate_rows[floating](
+            thread, &self.weights[0].ih, 3, _vector(self.quantized, x, self.inputs, thread.q), projected)
+        x = projected
     for layer in range(self.layers):
-        weights = self.weights + layer
         h = <floating*>self.state_start + layer * H
-        h_next = <floating*>self.next_start + layer * H
-        b_hh = <const floating*>weights.b_hh
-        x = <const floating*>self.table + token * 3 * padded
-        if weights.ih.packed != NULL:
-            vector = _vector(self.quantized, below, inputs, q)
-            for gate in range(3):
-                _rows[floating](&weights.ih, gate * padded + first, gate * padded + last, vector, projected)
-            x = projected
-        vector = _vector(self.quantized, h, H, q)
-        for gate in range(3 if self.reset_after else 2):
-            _rows[floating](&weights.hh, gate * padded + first, gate * padded + last, vector, g)
+        h_next = <floating*>self.next_start + (thread.parity * self.layers + layer) * H
+        g = <floating*>thread.recurrent + layer * 3 * padded
+        b_hh = <const floating*>self.weights[layer].b_hh + first
         if self.reset_after:
-            if units > 0:
-                if floating is float:
-                    kernels.f32.gru_forward(
-                        units, padded, x + first, g + first, b_hh + first, h + first, gates + first, h_next + first)
-                else:
-                    kernels.f64.gru_forward(
-                        units, padded, x + first, g + first, b_hh + first, h + first, gates + first, h_next + first)
+            if floating is float:
+                kernels.f32.gru_forward(
+                    thread.units, padded, x + first, g + first, b_hh, h + first, gates, h_next + first)
+            else:
+                kernels.f64.gru_forward(
+                    thread.units, padded, x + first, g + first, b_hh, h + first, gates, h_next + first)
         else:
-            if units > 0:
-                if floating is float:
-                    kernels.f32.gru_before_reset(
-                        units, padded, x + first, g + first, b_hh + first, h + first, gates + first)
-                else:
-                    kernels.f64.gru_before_reset(
-                        units, padded, x + first, g + first, b_hh + first, h + first, gates + first)
-                memcpy(reset + first, gates + 3 * padded + first, units * sizeof(floating))
-            team_wait(together)
-            vector = _vector(self.quantized, reset, H, q)
-            _rows[floating](&weights.hh, 2 * padded + first, 2 * padded + last, vector, g)
-            if units > 0:
-                if floating is float:
-                    kernels.f32.gru_before_output(
-                        units, padded, x + first, g + 2 * padded + first, b_hh + first, h + first, gates + first,
-                        h_next + first)
-                else:
-                    kernels.f64.gru_before_output(
-                        units, padded, x + first, g + 2 * padded + first, b_hh + first, h + first, gates + first,
-                        h_next + first)
-        team_wait(together)
-        if units > 0:
-            memcpy(h + first, h_next + first, units * sizeof(floating))
-        below = h_next
-        inputs = H
-    blocks = whole_blocks(self.vocab) // TEXTGRU_PACKED_COLUMNS
-    first = blocks * rank // size * TEXTGRU_PACKED_COLUMNS
-    last = blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
-    vector = _vector(self.quantized, below, H, q)
-    _rows[floating](&self.output, first, last, vector, <floating*>self.logits_start)
-    if first <= never < last:
-        (<floating*>self.logits_start)[never] = -INFINITY
-    team_wait(together)
+            if floating is float:
+                kernels.f32.gru_before_reset(thread.units, padded, x + first, g + first, b_hh, h + first, gates)
+            else:
+                kernels.f64.gru_before_reset(thread.units, padded, x + first, g + first, b_hh, h + first, gates)
+            memcpy(reset + first, gates + 3 * padded, thread.units * sizeof(floating))
+            team_wait(thread.together)
+            vector = _vector(self.quantized, reset, H, thread.q)
+            _rows[floating](
+                &self.weights[layer].hh, 2 * padded + first, 2 * padded + thread.last, vector, thread.backward, g)
+            if floating is float:
+                kernels.f32.gru_before_output(
+                    thread.units, padded, x + first, g + 2 * padded + first, b_hh, h + first, gates, h_next + first)
+            else:
+                kernels.f64.gru_before_output(
+                    thread.units, padded, x + first, g + 2 * padded + first, b_hh, h + first, gates, h_next + first)
+        team_wait(thread.together)
+        memcpy(h + first, h_next + first, thread.units * sizeof(floating))
+        vector = _vector(self.quantized, h_next, H, thread.q)
+        if layer + 1 < self.layers:
+            _gate_rows[floating](thread, &self.weights[layer + 1].ih, 3, vector, projected)
+            x = projected
+            if more:
+                _gate_rows[floating](thread, &self.weights[layer].hh, early, vector, g)
+    _rows[floating](&self.output, thread.first_output, thread.last_output, vector, thread.backward, logits)
+    if thread.first_output <= never < thread.last_output:
+        logits[never] = -INFINITY
+    team_arrive(thread.together)
+    if more:
+        _gate_rows[floating](thread, &self.weights[self.layers - 1].hh, early, vector, g)
+    team_await(thread.together)
+    thread.parity, thread.backward = 1 - thread.parity, not thread.backward
+
+
+cdef void _one_step(TokenStep self, team* together, Py_ssize_t token, uint8_t* scratch) noexcept nogil:
+    cdef Thread thread = _thread(self, together, scratch)
+    _step(self, &thread, token, False)
 
 
 cdef void _generate(
@@ -380,10 +439,11 @@ cdef void _generate(
     Py_ssize_t never, Py_ssize_t* out, uint8_t* scratch,
 ) noexcept nogil:
     """Every thread draws for itself, the same token."""
+    cdef Thread thread = _thread(self, together, scratch)
     cdef Py_ssize_t i
     for i in range(n):
-        _step(self, together, token, scratch, never)
-        token = _draw_token(self, temperature, u[i], scratch)
+        _step(self, &thread, token, i + 1 < n, never)
+        token = _draw_token(self, temperature, u[i], thread.p)
         if team_rank() == 0:
             out[i] = token
 
@@ -392,9 +452,10 @@ cdef void _losses(
     TokenStep self, team* together, Py_ssize_t n, const Py_ssize_t* tokens, const Py_ssize_t* targets, double* out,
     uint8_t* scratch,
 ) noexcept nogil:
+    cdef Thread thread = _thread(self, together, scratch)
     cdef Py_ssize_t i
     for i in range(n):
-        _step(self, together, tokens[i], scratch)
+        _step(self, &thread, tokens[i], i + 1 < n)
         if team_rank() == 0:
             if self.single:
                 out[i] = kernels.f32.cross_entropy(self.vocab, <float*>self.logits_start, targets[i], 1, NULL)
@@ -402,12 +463,11 @@ cdef void _losses(
                 out[i] = kernels.f64.cross_entropy(self.vocab, <double*>self.logits_start, targets[i], 1, NULL)
 
 
-cdef Py_ssize_t _draw_token(TokenStep self, double temperature, double u, uint8_t* scratch) noexcept nogil:
+cdef Py_ssize_t _draw_token(TokenStep self, double temperature, double u, void* p) noexcept nogil:
+    """`p`: room for V probabilities."""
     if self.single:
-        return _draw[float](
-            <float*>self.logits_start, <float*>scratch + 10 * self.padded, self.vocab, temperature, u)
-    return _draw[double](
-        <double*>self.logits_start, <double*>scratch + 10 * self.padded, self.vocab, temperature, u)
+        return _draw[float](<float*>self.logits_start, <float*>p, self.vocab, temperature, u)
+    return _draw[double](<double*>self.logits_start, <double*>p, self.vocab, temperature, u)
 
 
 cdef Py_ssize_t _draw(

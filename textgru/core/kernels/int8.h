@@ -24,12 +24,17 @@ static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT 
     return step;
 }
 
-static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRICT q)
+static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRICT q, int32_t *sum)
 {
     const float step = step_int8(n, x), inverse = 1.0f / step;
-    SIMD
-    for (size_t i = 0; i < n; i++)
-        q[i] = (int8_t)((int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f) - 128);
+    int32_t total = 0;
+    SIMD_SUM(total)
+    for (size_t i = 0; i < n; i++) {
+        const int32_t integer = (int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f) - 128;
+        q[i] = (int8_t)integer;
+        total += integer;
+    }
+    *sum = total;
     return step;
 }
 

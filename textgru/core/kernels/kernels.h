@@ -97,8 +97,8 @@ typedef struct {
     /* q (n rounded up to a multiple of 4) = 128 + x / step, to nearest; returns step = max |x| / 127, or 1 for zeros
      */
     float (*quantize)(size_t n, const float *x, uint8_t *q);
-    /* the same for a row of weights, zero being 0 */
-    float (*quantize_row)(size_t n, const float *x, int8_t *q);
+    /* the same for a row of weights, zero being 0; and the sum of its integers */
+    float (*quantize_row)(size_t n, const float *x, int8_t *q, int32_t *sum);
     /* y (blocks * 64) = b + step * scale * (W (q - 128)); offset = -128 * the sum of each row of W */
     void (*matvec)(size_t blocks, size_t quads, const int8_t *packed, const float *scale, const int32_t *offset,
                    const float *b, const uint8_t *q, float step, float *y);

@@ -1,8 +1,10 @@
-/* The threads of the parallel region that is running, for work in which they wait for one another at every step: a
- * wait of libgomp's takes about four times as long as this one. Where there are more threads than CPUs, a thread that
- * has waited for long lets others run. */
+/* The threads of the parallel region that is running, for work in which they wait for one another at every step. Each
+ * says in a cache line of its own how far it is, and reads the others' lines: a wait takes as long as one line takes
+ * from one CPU to another. Where there are more threads than CPUs, a thread that has waited for long lets others run. */
 #ifndef TEXTGRU_TEAM_H
 #define TEXTGRU_TEAM_H
+
+#define TEAM_MOST 64 /* threads */
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -10,14 +12,15 @@
 #include <stdatomic.h>
 
 typedef struct {
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int phase;
+    struct {
+        _Alignas(64) atomic_uint phase;
+    } at[TEAM_MOST];
 } team;
 
 static inline void team_begin(team *t)
 {
-    atomic_init(&t->arrived, 0);
-    atomic_init(&t->phase, 0);
+    for (int i = 0; i < TEAM_MOST; i++)
+        atomic_init(&t->at[i].phase, 0);
 }
 
 static inline int team_size(void) { return omp_get_num_threads(); }
@@ -30,24 +33,36 @@ static inline void team_pause(void)
 #endif
 }
 
+/* Tells the others that this thread is here. Between this and team_await it may do what concerns no other. */
+static inline void team_arrive(team *t)
+{
+    atomic_uint *mine = &t->at[team_rank()].phase;
+    atomic_store_explicit(mine, atomic_load_explicit(mine, memory_order_relaxed) + 1, memory_order_release);
+}
+
+/* Waits until all threads have arrived as often as this one. */
+static inline void team_await(team *t)
+{
+    const int size = team_size(), rank = team_rank();
+    const unsigned phase = atomic_load_explicit(&t->at[rank].phase, memory_order_relaxed);
+    for (int i = 0; i < size; i++) {
+        /* The other may be a step ahead; the difference is taken so that the count may start anew at 2^32. */
+        for (int spins = 0; (int)(atomic_load_explicit(&t->at[i].phase, memory_order_acquire) - phase) < 0; spins++) {
+            if (spins < 64)
+                continue;
+            if (spins < 4000)
+                team_pause();
+            else
+                sched_yield();
+        }
+    }
+}
+
 /* All threads of the region have to come here before one goes on. */
 static inline void team_wait(team *t)
 {
-    const int size = team_size();
-    if (size == 1)
-        return;
-    const int phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&t->arrived, 1, memory_order_acq_rel) == size - 1) {
-        atomic_store_explicit(&t->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&t->phase, phase + 1, memory_order_release);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&t->phase, memory_order_acquire) == phase; spins++) {
-        if (spins < 4000)
-            team_pause();
-        else
-            sched_yield();
-    }
+    team_arrive(t);
+    team_await(t);
 }
 
 #else
@@ -58,6 +73,8 @@ typedef struct {
 static inline void team_begin(team *t) { t->unused = 0; }
 static inline int team_size(void) { return 1; }
 static inline int team_rank(void) { return 0; }
+static inline void team_arrive(team *t) { (void)t; }
+static inline void team_await(team *t) { (void)t; }
 static inline void team_wait(team *t) { (void)t; }
 
 #endif
