@@ -37,6 +37,14 @@ def test_a_short_text_gets_no_large_network_however_long_it_takes():
     assert sizes(tokens=20_000)[-1] < sizes(tokens=20_000_000)[-1] == len(PRESETS) - 1
 
 
+def test_several_layers_only_where_the_text_is_long_enough_to_need_little_dropout():
+    time = {"max_minutes": 500}
+    short, long = settings(training=time), settings(training=time, tokens=30_000_000)
+    assert (short.preset, short.network.dropout) == ("medium", 0.5)
+    assert (long.preset, long.network.num_layers) == ("large", 2)
+    assert long.network.dropout <= 0.1
+
+
 def test_more_threads_bring_a_larger_network_in_the_same_time():
     few = settings(training={"max_minutes": 3}).preset
     set_num_threads(64)

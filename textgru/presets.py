@@ -31,6 +31,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 TOKENS_A_WEIGHT = 5  # a larger network pays off once so many tokens can be read for each of its weights
+DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
 
@@ -82,11 +83,15 @@ def check(network: Mapping[str, Any], training: Mapping[str, Any], preset: str |
 
 
 def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int) -> str:
-    """The largest preset that can read enough tokens in the time there is."""
+    """The largest preset that can read enough tokens in the time there is; of several layers only where they need
+    little dropout."""
     chosen = "tiny"
     for name, preset in PRESETS.items():
         network = NetworkConfig(vocab_size, **asdict(preset))
-        if tokens_to_read(config, network, train_tokens) >= TOKENS_A_WEIGHT * network.multiplied_weights():
+        tokens = tokens_to_read(config, network, train_tokens)
+        dropout = default_dropout(network, train_tokens, tokens / train_tokens)
+        enough = tokens >= TOKENS_A_WEIGHT * network.multiplied_weights()
+        if enough and (preset.num_layers == 1 or dropout <= DEEP_DROPOUT):
             chosen = name
     return chosen
 

@@ -2,8 +2,8 @@
 object inside, weights packed once in the order in which a step reads them, as they are or as 8-bit integers.
 
 Threads share the hidden units of each layer and the vocabulary of the output, and wait for one another after each. The
-product W_hh h for the next token doesn't need to know it, so it is made as soon as h is known: from the same integers as
-the product of the layer above, and while other threads finish the output. Every other token goes through the weights
+product W_hh h for the next token doesn't need to know it, so it is made as soon as h is known: from the same integers
+as the product of the layer above, and while other threads finish the output. Every other token goes through the weights
 backwards, which finds the last ones still in the cache.
 """
 
