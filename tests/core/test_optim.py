@@ -5,6 +5,7 @@ import pytest
 
 from tests.reference import adamw
 from textgru.core import AdamW, Linear, clip_grad_norm, flatten, gradient_norm, set_num_threads
+from textgru.core.optim import lerp
 
 
 def linear_parameters(inputs=17, outputs=65, dtype=np.float64):
@@ -80,3 +81,16 @@ def test_bad_settings_are_named(settings, message):
         AdamW(linear_parameters()[1], **settings)
     with pytest.raises(ValueError, match="max_norm"):
         clip_grad_norm(linear_parameters()[1], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n", [0, 1, 3, 17, 65, 900_001])
+def test_lerp(n, threads, dtype):
+    set_num_threads(threads)
+    x, y = (np.random.default_rng(seed).standard_normal(n).astype(dtype) for seed in (1, 2))
+    wanted = y + 0.3 * (x - y)
+    lerp(y, x, 0.3)
+    np.testing.assert_allclose(y, wanted, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match=f"x: expected {n} elements, got {n + 1}"):
+        lerp(y, np.zeros(n + 1, dtype), 0.3)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from textgru.core import aligned
+from textgru.core.optim import lerp
 from textgru.core.parameters import Parameters
 
 
@@ -26,14 +25,11 @@ class WeightAverage:
         self.parameters = parameters
         self.decay = float(decay)
         self.values = aligned.copy(parameters.values)
-        self._difference = aligned.empty(self.values.shape, self.values.dtype)
 
     def update(self, step: int) -> None:
         """Takes in the weights after this step."""
         decay = min(self.decay, (step - 1) / (step + 8))
-        np.subtract(self.parameters.values, self.values, out=self._difference)
-        self._difference *= self._difference.dtype.type(1 - decay)
-        self.values += self._difference
+        lerp(self.values, self.parameters.values, 1 - decay)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -342,8 +342,8 @@ cdef void _pack_backward(Pass* p, const float* w_hh, float* packed) noexcept nog
 cdef bint _by_units(Pass* p, int threads) noexcept nogil:
     """Whether threads share the units: where there are few rows, and blocks of units for all threads."""
     return (
-        1 < threads <= TEAM_MOST and p.reset_after and p.B <= MOST_ROWS_BY_UNITS * threads
-        and p.H >= FEWEST_UNITS_SHARED and p.H % TEXTGRU_PACKED_COLUMNS == 0 and p.H // TEXTGRU_PACKED_COLUMNS >= threads)
+        1 < threads <= min(TEAM_MOST, p.H // TEXTGRU_PACKED_COLUMNS) and p.H % TEXTGRU_PACKED_COLUMNS == 0
+        and p.H >= FEWEST_UNITS_SHARED and p.B <= MOST_ROWS_BY_UNITS * threads and p.reset_after)
 
 
 cdef int _shards(Py_ssize_t T, Py_ssize_t B, Py_ssize_t H) noexcept nogil:

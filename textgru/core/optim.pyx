@@ -113,3 +113,20 @@ def _adamw(
             kernels.f64.adamw(
                 size, gradient_scale, lr, beta1, beta2, eps, decay, correction1, correction2,
                 &g[i], &m[i], &v[i], &w[i])
+
+
+def lerp(floating[::1] y, const floating[::1] x, double weight) -> None:
+    """y += weight * (x - y), both (n,): torch.lerp's linear interpolation. Raises ValueError for other sizes."""
+    cdef Py_ssize_t n = y.shape[0]
+    cdef Py_ssize_t blocks = (n + BLOCK - 1) // BLOCK
+    cdef int threads = threads_for(<double>n)
+    cdef Py_ssize_t block, i, size
+    if x.shape[0] != n:
+        raise ValueError(f"x: expected {n} elements, got {x.shape[0]}")
+    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
+        i = block * BLOCK
+        size = min(BLOCK, n - i)
+        if floating is float:
+            kernels.f32.lerp(size, weight, &x[i], &y[i])
+        else:
+            kernels.f64.lerp(size, weight, &x[i], &y[i])

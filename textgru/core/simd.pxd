@@ -33,6 +33,7 @@ cdef extern from "kernels.h" nogil:
         double (*cross_entropy)(size_t n, const float* x, size_t target, double scale, float* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const float* g, float* m, float* v, float* w) noexcept nogil
+        void (*lerp)(size_t n, double weight, const float* x, float* y) noexcept nogil
 
     ctypedef struct textgru_kernels_f64:
         void (*exp)(size_t n, const double* x, double* y) noexcept nogil
@@ -64,6 +65,7 @@ cdef extern from "kernels.h" nogil:
         double (*cross_entropy)(size_t n, const double* x, size_t target, double scale, double* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const double* g, double* m, double* v, double* w) noexcept nogil
+        void (*lerp)(size_t n, double weight, const double* x, double* y) noexcept nogil
 
     ctypedef struct textgru_ahead:
         const char* start "from"

@@ -160,7 +160,8 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       matvec_packed_##suffix,                                                                                        \
       boltzmann_##suffix,                                                                                            \
       cross_entropy_##suffix,                                                                                        \
-      adamw_##suffix }
+      adamw_##suffix,                                                                                                \
+      lerp_##suffix }
 
 #define PRODUCTS(type, unit_k)                                                                                       \
     { unit_k, pack_products_##type, convert_products_##type, multiply_packed_products_##type, gemm_products_##type }

@@ -59,6 +59,7 @@
         /* AdamW (Loshchilov and Hutter 2019, algorithm 2) on n parameters. IN g is multiplied by g_scale first. */  \
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,     \
                       double correction1, double correction2, const REAL *g, REAL *m, REAL *v, REAL *w);             \
+        void (*lerp)(size_t n, double weight, const REAL *x, REAL *y); /* y += weight * (x - y) */                   \
     } NAME
 
 TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);

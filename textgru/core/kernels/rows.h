@@ -212,3 +212,11 @@ static void NAME(adamw)(size_t n, double g_scale, double lr, double beta1, doubl
         w[i] = w[i] * keep - step * first / (SQRT(second) * root + epsilon);
     }
 }
+
+static void NAME(lerp)(size_t n, double weight, const REAL *RESTRICT x, REAL *RESTRICT y)
+{
+    const REAL w = (REAL)weight;
+    SIMD
+    for (size_t i = 0; i < n; i++)
+        y[i] += w * (x[i] - y[i]);
+}
