@@ -50,7 +50,7 @@ static inline void team_await(team *t)
         for (int spins = 0; (int)(atomic_load_explicit(&t->at[i].phase, memory_order_acquire) - phase) < 0; spins++) {
             if (spins < 64)
                 continue;
-            if (spins < 4000)
+            if (spins < 256)
                 team_pause();
             else
                 sched_yield();
