@@ -69,3 +69,14 @@ def test_int8_reads_a_long_text_in_pieces(network, monkeypatch):
     whole = evaluate(network, tokens, precision="int8").loss
     monkeypatch.setattr("textgru.evaluate.AT_A_TIME", 64)
     assert evaluate(network, tokens, precision="int8").loss == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_progress(network, precision):
+    told = []
+    score = evaluate(
+        network, np.zeros(5000, np.uint8), streams=3, precision=precision, on_progress=lambda *now: told.append(now)
+    )
+    assert told == sorted(told)
+    assert {total for _, total in told} == {score.tokens}
+    assert score.tokens - 3 < told[-1][0] <= score.tokens

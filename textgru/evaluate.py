@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import exp, inf, log
 from typing import NamedTuple
 
@@ -31,12 +32,20 @@ class Score(NamedTuple):
         return self.loss / log(2) * tokens / max(characters, 1)
 
 
-def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS, precision: str = "fp32") -> Score:
+def evaluate(
+    network: Network,
+    tokens: np.ndarray,
+    *,
+    streams: int = STREAMS,
+    precision: str = "fp32",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Score:
     """Scores every token (n,) but the first, given those before it; n must be at least 2.
 
     A long text is cut into up to `streams` contiguous streams that are read side by side; each carries its state from
     its start to its end. streams=1 is exact, and slower. `precision` "int8" takes the weights as 8-bit integers, as
-    sampling in int8 does, and reads the text as one stream. Raises ValueError for fewer than two tokens.
+    sampling in int8 does, and reads the text as one stream. `on_progress` is called with the tokens scored so far and
+    all that there are. Raises ValueError for fewer than two tokens.
     """
     targets = len(tokens) - 1
     if targets < 1:
@@ -46,6 +55,8 @@ def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS, pr
         for first in range(0, targets, AT_A_TIME):
             read = tokens[first : first + AT_A_TIME + 1].astype(np.intp)
             total += float(step.losses(read[:-1], read[1:]).sum())
+            if on_progress is not None:
+                on_progress(first + len(read) - 1, targets)
         return Score(total / targets, targets)
     rows = max(1, min(streams, targets // SHORTEST_STREAM))
     per_row = targets // rows
@@ -58,6 +69,8 @@ def evaluate(network: Network, tokens: np.ndarray, *, streams: int = STREAMS, pr
         ).astype(np.intp)
         losses, state = network.losses(np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:]), state)
         total += float(losses.sum())
+        if on_progress is not None:
+            on_progress(last * rows, targets)
     rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
     if len(rest) > 1:
         last_state = np.ascontiguousarray(state[:, -1:])

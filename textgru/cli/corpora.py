@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from textgru.corpora import Corpus, Progress
+    from textgru.corpora import Corpus
 
 
 @click.group("corpora")
@@ -45,9 +43,12 @@ def list_corpora(as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def fetch_corpus(name: str, directory: str, overwrite: bool) -> None:
     """Download the text NAME, check it and print where it is."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    from textgru.cli.progress import progress_bar
     from textgru.corpora import fetch
 
-    with _progress_bar(name) as progress:
+    with progress_bar(name, DownloadColumn(), TransferSpeedColumn()) as progress:
         file = fetch(name, directory, overwrite=overwrite, progress=progress)
     click.echo(file)
 
@@ -85,24 +86,3 @@ def _print_table(entries: list[Corpus]) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print("\ntextgru corpora fetch NAME downloads one", style="dim")
-
-
-@contextlib.contextmanager
-def _progress_bar(name: str) -> Iterator[Progress | None]:
-    """What to call with the progress of a download: a bar on standard error, nothing if that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -24,6 +24,7 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
     The text is read from its start to its end as one; its first token is given. Characters that the model has never
     seen count as the unknown token.
     """
+    from textgru.cli.progress import progress_bar
     from textgru.corpus import Corpus
     from textgru.errors import InputError
     from textgru.evaluate import evaluate as score_tokens
@@ -41,7 +42,10 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
         corpus = Corpus.encode(model.tokenizer, paths, Path(folder, "tokens.bin"), encoding=encoding, val_fraction=0)
         if len(corpus.train) < 2:
             raise InputError(f"{', '.join(files)}: too little text; give at least two tokens")
-        score = score_tokens(model.network, corpus.train, streams=1, precision=model.precision)
+        with progress_bar("scoring") as on_progress:
+            score = score_tokens(
+                model.network, corpus.train, streams=1, precision=model.precision, on_progress=on_progress
+            )
         facts = {
             "loss": score.loss,
             "perplexity": score.perplexity,
