@@ -12,7 +12,7 @@ from textgru.network import Network
 
 STREAMS = 32
 SHORTEST_STREAM = 1000  # tokens; a stream starts without context, so that few and long ones are fairer
-STEPS = 128
+WINDOW = 4096  # tokens, of all streams together, that are read in one call
 AT_A_TIME = 65_536  # tokens that are read one after another in one call
 
 
@@ -62,8 +62,9 @@ def evaluate(
     per_row = targets // rows
     state = network.initial_state(rows)
     total = 0.0
-    for first in range(0, per_row, STEPS):
-        last = min(first + STEPS, per_row)
+    steps = max(1, WINDOW // rows)
+    for first in range(0, per_row, steps):
+        last = min(first + steps, per_row)
         window = np.stack(
             [tokens[row * per_row + first : row * per_row + last + 1] for row in range(rows)], axis=1
         ).astype(np.intp)
