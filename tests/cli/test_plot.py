@@ -177,6 +177,10 @@ def test_bad_input_is_one_line(cli, fails, run, tmp_path):
     assert "is no directory; make it first" in fails("plot", run, "-o", tmp_path / "none" / "loss.png")
     assert cli("quantize", run, "--out", tmp_path / "small").exit_code == 0
     assert "has no metrics.jsonl" in fails("plot", tmp_path / "small")
+    result = cli("plot", run, tmp_path / "small")
+    assert result.exit_code == 0
+    assert result.stdout == cli("plot", run).stdout
+    assert result.stderr.startswith(f"textgru: warning: {tmp_path / 'small'}: left out, ")
     shutil.copytree(run, tmp_path / "damaged")
     metrics = tmp_path / "damaged" / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes()[7:])

@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -41,6 +42,7 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
     """
     from textgru.metrics import read_curves
 
+    runs = _without_copies(runs)
     if out is not None:
         from textgru.plotting import check_image, save_image
 
@@ -56,6 +58,18 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
             console.print(line, soft_wrap=True)
         else:
             click.echo(line.plain)
+
+
+def _without_copies(runs: tuple[str, ...]) -> tuple[str, ...]:
+    """The runs that were trained, where there are any: `runs/*` names saved copies too, which have no curves."""
+    from textgru.checkpoint import CONFIG, METRICS
+
+    copies = {run for run in runs if Path(run, CONFIG).exists() and not Path(run, METRICS).exists()}
+    if copies.issuperset(runs):
+        return runs
+    for run in sorted(copies):
+        click.echo(f"textgru: warning: {run}: left out, it has no {METRICS} (a saved copy has none)", err=True)
+    return tuple(run for run in runs if run not in copies)
 
 
 def _chart(runs: Sequence[Curves], x: str, console: Console) -> list[Text]:
