@@ -1,16 +1,13 @@
 """textgru compare."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 
 import pytest
 
 import textgru
 from tests.cli.conftest import SMALL
+from tests.cli.terminal import on_terminal
 
 
 @pytest.fixture(scope="session")
@@ -118,20 +115,8 @@ def test_an_unmeasured_run_comes_last_and_a_quantized_one_counts(cli, run, train
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_a_terminal_cuts_nothing_off(run, fast, columns):
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
-    command = [sys.executable, "-m", "textgru", "compare", run, fast]
-    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
-        os.close(theirs)
-        output = b""
-        try:
-            while piece := os.read(ours, 65536):
-                output += piece
-        except OSError:  # how Linux says that the other side is closed
-            pass
-    os.close(ours)
-    assert process.returncode == 0
-    lines = re.sub("\x1b\\[[\\d;]*m", "", output.decode()).splitlines()
+    output = on_terminal("compare", run, fast, TERM="xterm", COLUMNS=str(columns))
+    lines = re.sub("\x1b\\[[\\d;]*m", "", output).splitlines()
     assert all(len(line) <= columns for line in lines)
     words = " ".join(lines)
     for word in ("network", "1 x 24, emb 8", "bits/char", "minutes", "learning_rate", "0.004", "0.02", "dropout"):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import SMALL
+from tests.cli.terminal import on_terminal
 
 
 @pytest.fixture(scope="session")
@@ -81,20 +81,7 @@ def test_over_tokens_and_minutes(cli, run):
     [({"TERM": "xterm-256color"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
 )
 def test_a_terminal_gets_dots_in_colour_if_it_can(run, other_run, variables, dots):
-    ours, theirs = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | variables
-    command = [sys.executable, "-m", "textgru", "plot", run, other_run]
-    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
-        os.close(theirs)
-        output = b""
-        try:
-            while piece := os.read(ours, 65536):
-                output += piece
-        except OSError:  # how Linux says that the other side is closed
-            pass
-    os.close(ours)
-    text = output.decode()
-    assert process.returncode == 0
+    text = on_terminal("plot", run, other_run, **variables)
     assert bool(re.search("\x1b\\[9\\dm[\u2801-\u28ff]", text)) == dots
     assert ("111 tales" in text) != dots
 
