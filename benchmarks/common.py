@@ -67,11 +67,16 @@ def timed(function: Callable[[], object]) -> float:
     return perf_counter() - begin
 
 
-def alternate(sides: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
-    """Seconds of each call of each side, one call of each in turn, after some of each that don't count."""
+def alternate(sides: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Seconds of each call of each side, the sides in turn, after some of each that don't count.
+
+    Before each call comes another one of the same side that doesn't count: until then the caches have the last side's
+    data, and its threads may still be spinning for more work.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + warm_up):
         for name, side in sides.items():
+            side()
             took = timed(side)
             if number >= warm_up:
                 seconds[name].append(took)
