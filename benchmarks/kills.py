@@ -25,6 +25,13 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "textgru", "train", *arguments]
 
 
+def seconds_of(*arguments: str) -> float:
+    """How long a call of textgru train took."""
+    begin = perf_counter()
+    subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
+    return perf_counter() - begin
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", metavar="FILE")
@@ -36,14 +43,16 @@ def main() -> None:
     options = [arguments.file, "--max-steps", str(arguments.steps), "--dropout", "0.2", "--checkpoint-every", "7"]
     with tempfile.TemporaryDirectory() as folder:
         whole, run = Path(folder, "whole"), Path(folder, "run")
-        begin = perf_counter()
-        subprocess.run(command(*options, "--out", str(whole)), check=True, stdout=subprocess.DEVNULL)
-        whole_seconds = perf_counter() - begin
+        start = seconds_of(*options, "--out", str(whole), "--dry-run")
+        training = seconds_of(*options, "--out", str(whole)) - start
         unfinished = run / "training" / "state.safetensors"
+
+        def go_on() -> tuple[str, ...]:
+            return ("--resume", str(run)) if unfinished.exists() else (*options, "--out", str(run), "--overwrite")
+
         for number in range(1, arguments.kills + 1):
-            seconds = rng.uniform(0, 1.2 * whole_seconds / arguments.kills)
-            go_on = ("--resume", str(run)) if unfinished.exists() else (*options, "--out", str(run), "--overwrite")
-            with subprocess.Popen(command(*go_on), stdout=subprocess.PIPE, text=True) as process:
+            seconds = rng.uniform(0, 2 * start + 1.5 * training / arguments.kills)
+            with subprocess.Popen(command(*go_on()), stdout=subprocess.PIPE, text=True) as process:
                 try:
                     process.wait(timeout=seconds)
                     print(f"kill {number}: too late, after {seconds:.2f} s it had ended; take more --steps")
@@ -54,8 +63,8 @@ def main() -> None:
             steps = [line for line in lines if line.startswith("step ")]
             where = steps[-1].split("  epoch")[0] if steps else "before an evaluation" if lines else "while starting"
             print(f"kill {number}: after {seconds:.2f} s, {where}", flush=True)
-        if unfinished.exists():
-            subprocess.run(command("--resume", str(run)), check=True, stdout=subprocess.DEVNULL)
+        else:
+            seconds_of(*go_on())
         digests = [
             hashlib.sha256(textgru.load(path).network.parameters.values.tobytes()).hexdigest() for path in (whole, run)
         ]
