@@ -15,6 +15,7 @@ from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_sh
 from textgru.core.simd cimport kernels, textgru_ahead, textgru_products
 from textgru.core.threads cimport threads_for
 
+from textgru.core.lookup import scatter_add
 from textgru.core.recurrent import Recurrent
 from textgru.core.sums import column_sums
 
@@ -432,38 +433,6 @@ def _backward(
             &w_hh[0, 0], &h[0, 0, 0], &gates[0, 0, 0], &dh[0, 0], &product[0, 0])
 
 
-def _scatter_gradients(const floating[:, ::1] gates, const Py_ssize_t[:, ::1] index, floating[:, ::1] dtable):
-    """dtable (V, 3H) = the gate gradients (N, 4H) of each row added up where index (T, B) says, in (r, z, n) order.
-
-    Threads share the columns, so that every sum is made in the order of the rows.
-    """
-    cdef Py_ssize_t N = gates.shape[0]
-    cdef Py_ssize_t H = gates.shape[1] // 4
-    cdef int shards = <int>min(<Py_ssize_t>threads_for(3.0 * N * H), H)
-    cdef int shard
-    cdef const Py_ssize_t* rows = &index[0, 0]
-    dtable[:, :] = 0
-    for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        _scatter_columns(N, H, H * shard // shards, H * (shard + 1) // shards, &gates[0, 0], rows, &dtable[0, 0])
-
-
-cdef void _scatter_columns(
-    Py_ssize_t N, Py_ssize_t H, Py_ssize_t first, Py_ssize_t last,
-    const floating* gates, const Py_ssize_t* rows, floating* dtable,
-) noexcept nogil:
-    cdef Py_ssize_t i, gate
-    cdef const floating* source
-    cdef floating* target
-    for i in range(N):
-        for gate in range(3):
-            source = gates + (i * 4 + (gate + 1) % 3) * H + first
-            target = dtable + (rows[i] * 3 + gate) * H + first
-            if floating is float:
-                kernels.f32.add(last - first, source, target)
-            else:
-                kernels.f64.add(last - first, source, target)
-
-
 class GRU(Recurrent):
     """A stack of GRU layers. With `reset_after` (the default, the same as PyTorch's nn.GRU and cuDNN):
 
@@ -519,7 +488,10 @@ class GRU(Recurrent):
             products.multiply(saved[:, : 3 * H], rolled, dx)
 
     def _table_gradients(self, saved, index, dtable):
-        _scatter_gradients(saved, index, dtable)
+        H, flat = self.hidden_size, index.reshape(-1)
+        dtable[...] = 0
+        scatter_add(flat, saved[:, H : 3 * H], dtable[:, : 2 * H])  # dr, dz
+        scatter_add(flat, saved[:, :H], dtable[:, 2 * H :])  # dn
 
     def _bias_gradients(self, saved, dtable, db_ih, db_hh):
         H = self.hidden_size

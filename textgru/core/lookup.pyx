@@ -18,23 +18,29 @@ def gather(const floating[:, ::1] table, const Py_ssize_t[::1] index, floating[:
         memcpy(&rows[i, 0], &table[index[i], 0], E * sizeof(floating))
 
 
-def scatter_add(const Py_ssize_t[::1] index, const floating[:, ::1] rows, floating[:, ::1] table) -> None:
-    """table[index[i]] += rows[i], in the order of i; shapes as in gather. Threads share the columns."""
+def scatter_add(const Py_ssize_t[::1] index, const floating[:, :] rows, floating[:, :] table) -> None:
+    """table[index[i]] += rows[i]; shapes as in gather. Rows and table may be neighbouring columns of larger arrays.
+
+    Threads share the columns, so that every sum is made in the order of i.
+    """
     cdef Py_ssize_t N = index.shape[0]
     cdef Py_ssize_t E = table.shape[1]
+    cdef Py_ssize_t row = rows.strides[0] // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t table_row = table.strides[0] // <Py_ssize_t>sizeof(floating)
     cdef int shards = <int>min(<Py_ssize_t>threads_for(<double>N * E), E)
     cdef int shard
     for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        _scatter_columns(N, E, E * shard // shards, E * (shard + 1) // shards, &index[0], &rows[0, 0], &table[0, 0])
+        _scatter_columns(
+            N, E * shard // shards, E * (shard + 1) // shards, &index[0], &rows[0, 0], row, &table[0, 0], table_row)
 
 
 cdef void _scatter_columns(
-    Py_ssize_t N, Py_ssize_t E, Py_ssize_t first, Py_ssize_t last,
-    const Py_ssize_t* index, const floating* rows, floating* table,
+    Py_ssize_t N, Py_ssize_t first, Py_ssize_t last, const Py_ssize_t* index,
+    const floating* rows, Py_ssize_t row, floating* table, Py_ssize_t table_row,
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(N):
         if floating is float:
-            kernels.f32.add(last - first, rows + i * E + first, table + index[i] * E + first)
+            kernels.f32.add(last - first, rows + i * row + first, table + index[i] * table_row + first)
         else:
-            kernels.f64.add(last - first, rows + i * E + first, table + index[i] * E + first)
+            kernels.f64.add(last - first, rows + i * row + first, table + index[i] * table_row + first)
