@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 
-def on_terminal(*arguments, **variables):
-    """What textgru writes to a terminal on its standard output, with these environment variables; it has to succeed."""
+def on_terminal(*arguments, stream="stdout", **variables):
+    """What textgru writes to a terminal on this stream, with these environment variables; it has to succeed."""
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | variables
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "textgru", *arguments], stdout=theirs, env=environment) as process:
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+    with subprocess.Popen([sys.executable, "-m", "textgru", *arguments], **streams, env=environment) as process:
         os.close(theirs)
         output = b""
         try:

@@ -4,6 +4,7 @@ import json
 import math
 
 import textgru
+from tests.cli.terminal import on_terminal
 
 
 def test_it_says_what_the_library_says(cli, run, text_file):
@@ -28,6 +29,11 @@ def test_files_and_standard_input_are_one_text(cli, run, tmp_path):
     piped = json.loads(cli("eval", run, "-", tmp_path / "b", "--json", stdin="The ferry crossed ").stdout)
     assert both == piped
     assert both["loss"] == textgru.load(run).score("The ferry crossed the river.").loss
+
+
+def test_a_bar_shows_how_far_it_is_on_a_terminal_only(cli, run, text_file):
+    assert "scoring" in on_terminal("eval", run, text_file, stream="stderr", TERM="xterm")
+    assert cli("eval", run, text_file).stderr == ""
 
 
 def test_precision(cli, run, text_file):

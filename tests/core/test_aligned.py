@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from textgru.core import aligned
+from textgru.core import Parameters, aligned
+from textgru.core.packing import pack, pack_int8
+from textgru.core.workspace import Workspace
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.float32, np.float64])
@@ -23,3 +25,11 @@ def test_they_are_what_they_say(shape, dtype):
         if filled is not None:
             assert (array == filled).all()
     assert not np.shares_memory(aligned.copy(ones), ones)
+
+
+def test_what_the_kernels_read_most_is_aligned():
+    parameters, matrix = Parameters({"w": (300, 7), "b": (5,)}, np.dtype(np.float32)), np.ones((70, 9), np.float32)
+    views = parameters.views(parameters.values)
+    arrays = [*views.values(), parameters.gradients, Workspace(np.dtype(np.float32)).get("x", 3, 5)]
+    arrays += [pack(matrix), *pack_int8(matrix)]
+    assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)
