@@ -2,9 +2,9 @@
 
     python -m benchmarks.kernels
 
-The recurrence: GFLOP/s, all threads, in the shapes of the configurations. Elementwise parts: nanoseconds an element on one
-thread, for every instruction set that this CPU has. Weights read by a sampling step: GB/s, which bounds it where the
-weights are larger than a CPU's own cache.
+The recurrence: GFLOP/s, all threads, in the shapes of the configurations. Elementwise parts: nanoseconds an
+element on one thread, for every instruction set that this CPU has. Weights read by a sampling step: GB/s, which
+bounds it where the weights are larger than a CPU's own cache.
 """
 
 from __future__ import annotations
