@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from textgru.core import blas, get_num_threads, simd
+from textgru.core.threads import wait_seconds
 
 # vocabulary, embedding, hidden, layers, batch, steps
 CONFIGURATIONS = [
@@ -119,11 +120,11 @@ def machine() -> dict[str, Any]:
 
 
 def print_machine(gflops: float) -> None:
-    """The machine and its BLAS rate, above a table."""
+    """The machine, its BLAS rate, and how far its CPUs are from one another, above a table."""
     facts = machine()
     print(
         f"{facts['cpu']}, {facts['threads']} threads, {facts['instruction_set']} kernels, {facts['blas']}; "
-        f"large sgemm {gflops:.0f} GFLOP/s"
+        f"large sgemm {gflops:.0f} GFLOP/s; threads wait for one another in {1e9 * wait_seconds():.0f} ns"
     )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
 from textgru.core.checks import check_array, check_index
-from textgru.core.dropout import dropout as apply_dropout
 from textgru.core.products import Products
+from textgru.core.row_order import RowOrder
 from textgru.core.step import TokenStep
 from textgru.core.workspace import Workspace
 from textgru.errors import InputError
@@ -147,36 +147,36 @@ class Network:
         `parameters.gradients` with the gradient of the mean. Applies dropout.
         """
         self._check(tokens, targets)
-        config, batch = self.config, tokens.shape[1]
+        config, order = self.config, RowOrder(*tokens.shape)
+        tokens, targets = order.take(tokens), order.take(targets)
         input_key, key = self._dropout_key(config.input_dropout), self._dropout_key(config.dropout)
+        variational = config.variational_dropout
         if input_key:
             x = self.embedding.forward(tokens)
-            self._drop(x, config.input_dropout, input_key, batch)
-            y, state = self.gru.forward(x, state, copy=False)
+            order.drop(x, config.input_dropout, input_key, variational=variational)
+            y, state = self.gru.forward_rows(x, None, order, state)
         else:
-            y, state = self.gru.forward_lookup(self.embedding.parameters["weight"], tokens, state, copy=False)
-        features = y.reshape(-1, config.hidden_size)
+            y, state = self.gru.forward_rows(self.embedding.parameters["weight"], tokens, order, state)
+        features = y
         if key:
-            dropped = self._workspace.get("dropped", *features.shape)
-            np.copyto(dropped, features)
-            self._drop(dropped, config.dropout, key, batch)
-            features = dropped
-        rows, vocab = len(features), config.vocab_size
+            features = self._workspace.get("dropped", *y.shape)
+            order.drop(features, config.dropout, key, variational=variational, source=y)
+        rows, vocab = order.rows, config.vocab_size
         dfeatures = self._workspace.get("dfeatures", *features.shape)
         total = 0.0
         for chunk in self._chunks(rows):
             logits = self._workspace.get("logits", chunk.stop - chunk.start, vocab)
             dlogits = self._workspace.get("dlogits", chunk.stop - chunk.start, vocab)
             self.output.forward(features[chunk], out=logits)
-            losses = softmax_cross_entropy(logits, targets.reshape(-1)[chunk], dlogits=dlogits, scale=1 / rows)
+            losses = softmax_cross_entropy(logits, targets[chunk], dlogits=dlogits, scale=1 / rows)
             self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
             total += float(losses.sum())
         if key:
-            self._drop(dfeatures, config.dropout, key, batch)
-        dx, _ = self.gru.backward(dfeatures.reshape(y.shape), copy=False)
+            order.drop(dfeatures, config.dropout, key, variational=variational)
+        dx, _ = self.gru.backward_rows(dfeatures)
         assert dx is not None
         if input_key:
-            self._drop(dx, config.input_dropout, input_key, batch)
+            order.drop(dx, config.input_dropout, input_key, variational=variational)
             self.embedding.backward(dx, accumulate=config.tie_weights)
         elif config.tie_weights:
             self.embedding.gradients["weight"][...] += dx
@@ -190,16 +190,15 @@ class Network:
         Arguments as in loss_and_grad; no gradient, no dropout.
         """
         self._check(tokens, targets)
-        y, state = self.gru.forward_lookup(
-            self.embedding.parameters["weight"], tokens, state, training=False, copy=False
-        )
-        features = y.reshape(-1, self.config.hidden_size)
-        losses = np.empty(len(features))
-        for chunk in self._chunks(len(features)):
+        order = RowOrder(*tokens.shape)
+        weight, targets = self.embedding.parameters["weight"], order.take(targets)
+        y, state = self.gru.forward_rows(weight, order.take(tokens), order, state, training=False)
+        losses = np.empty(order.rows)
+        for chunk in self._chunks(order.rows):
             logits = self._workspace.get("logits", chunk.stop - chunk.start, self.config.vocab_size)
-            self.output.forward(features[chunk], training=False, out=logits)
-            losses[chunk] = softmax_cross_entropy(logits, targets.reshape(-1)[chunk])
-        return losses.reshape(tokens.shape), state
+            self.output.forward(y[chunk], training=False, out=logits)
+            losses[chunk] = softmax_cross_entropy(logits, targets[chunk])
+        return order.put(losses), state
 
     def advance(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The state (L, B, H) after reading tokens (T, B) intp from `state` on."""
@@ -229,11 +228,6 @@ class Network:
     def _dropout_key(self, probability: float) -> int:
         """That of a new mask; 0 where there is no dropout."""
         return int(self._rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
-
-    def _drop(self, x: np.ndarray, probability: float, key: int, batch: int) -> None:
-        """Dropout on x (T, B, n) or (T * B, n), in place."""
-        period = batch * x.shape[-1] if self.config.variational_dropout else 0
-        apply_dropout(x.reshape(-1), probability, key, period)
 
     def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)

@@ -45,6 +45,17 @@ def test_a_period_divides_the_elements():
     dropout(np.ones(0), 0.5, 1, 3)
 
 
+def test_part_of_a_mask_and_a_source():
+    whole = mask(10_000, 0.4, 11)
+    for start, size in [(0, 1), (1, 5000), (4096, 5904)]:
+        x, source = np.full(size, np.nan, np.float32), np.full(size, 2, np.float32)
+        dropout(x, 0.4, 11, start=start, source=source)
+        np.testing.assert_array_equal(x, 2 * whole[start : start + size])
+        np.testing.assert_array_equal(source, 2)
+    with pytest.raises(ValueError, match="source: expected 5 elements, got 4"):
+        dropout(np.ones(5), 0.5, 1, source=np.ones(4))
+
+
 def test_same_key_same_mask_for_any_threads_and_instruction_set():
     wanted = mask(100_003, 0.3, 7)
     for threads in (1, 2, 5):

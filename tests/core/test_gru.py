@@ -115,6 +115,30 @@ def test_our_own_product(batch, hidden, name):
         assert relative_error(results[np.float32][key], wanted) < 1e-5, key
 
 
+@pytest.mark.parametrize(("batch", "threads", "hidden"), [(6, 2, 256), (33, 9, 576), (36, 10, 640)], ids=str)
+def test_few_rows_share_the_units(batch, threads, hidden):
+    """In a batch as a whole, and in two halves one after the other."""
+    for precision, tolerance in (("fp32", 1e-5), ("bf16", 2e-2)):
+        results = []
+        for count in (1, threads):
+            set_num_threads(count)
+            results.append(run_numbers(GRU(5, hidden, 1, precision=precision, seed=0), 9, batch))
+        for name, wanted in results[0].items():
+            assert relative_error(results[1][name], wanted) < tolerance, name
+
+
+@both_dtypes
+@pytest.mark.parametrize("batch", [5, 33])
+def test_results_in_the_workspace(batch, dtype):
+    gru = GRU(17, 65, 2, dtype=dtype, seed=0)
+    x, dy = numbers((9, batch, 17), 1, dtype), numbers((9, batch, 65), 3, dtype)
+    y, dx = gru.forward(x)[0], gru.backward(dy)[0]
+    views = gru.forward(x, copy=False)[0]
+    assert views.tobytes() == y.tobytes()
+    views = gru.backward(dy, copy=False)[0]
+    assert views.tobytes() == dx.tobytes()
+
+
 @pytest.mark.parametrize("case", range(4))
 def test_golden_vectors_of_pytorch(golden, case):
     arrays = {k.removeprefix(f"gru{case}."): v for k, v in golden.items() if k.startswith(f"gru{case}.")}
@@ -130,14 +154,15 @@ def test_golden_vectors_of_pytorch(golden, case):
 
 @both_dtypes
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("batch", [7, 33])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_equals_pytorch(layers, bias, dtype):
+def test_equals_pytorch(layers, batch, bias, dtype):
     torch = pytest.importorskip("torch")
     gru = GRU(17, 65, layers, bias=bias, dtype=dtype, seed=3)
     module = torch.nn.GRU(17, 65, layers, bias=bias, dtype=torch.from_numpy(np.zeros(1, dtype)).dtype)
     module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in gru.parameters.items()})
-    x, h_0 = numbers((9, 7, 17), 1, dtype), numbers((layers, 7, 65), 2, dtype)
-    dy, dh_n = numbers((9, 7, 65), 3, dtype), numbers((layers, 7, 65), 4, dtype)
+    x, h_0 = numbers((9, batch, 17), 1, dtype), numbers((layers, batch, 65), 2, dtype)
+    dy, dh_n = numbers((9, batch, 65), 3, dtype), numbers((layers, batch, 65), 4, dtype)
     t_x, t_h = torch.tensor(x, requires_grad=True), torch.tensor(h_0, requires_grad=True)
     y, h_n = module(t_x, t_h)
     torch.autograd.backward([y, h_n], [torch.tensor(dy), torch.tensor(dh_n)])

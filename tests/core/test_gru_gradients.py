@@ -9,7 +9,10 @@ from textgru.core import GRU
 TOLERANCE = 1e-6
 
 # seq, batch, input, hidden, layers
-SIZES = [(1, 1, 1, 1, 1), (3, 1, 2, 3, 2), (1, 3, 3, 1, 3), (5, 3, 4, 7, 1), (4, 5, 3, 5, 2), (3, 2, 5, 4, 3)]
+SIZES = [
+    (1, 1, 1, 1, 1), (3, 1, 2, 3, 2), (1, 3, 3, 1, 3), (5, 3, 4, 7, 1), (4, 5, 3, 5, 2), (3, 2, 5, 4, 3),
+    (3, 33, 2, 3, 2),  # a batch that is kept in two halves
+]  # fmt: skip
 
 
 def numbers(shape, seed):
@@ -41,10 +44,13 @@ def test_all_gradients(sizes, reset_after, bias):
 
 
 @pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
-@pytest.mark.parametrize("rows", [2, 3, 40], ids=["table-projected", "table-projected-2", "rows-gathered"])
-def test_lookup_gradients(rows, reset_after):
+@pytest.mark.parametrize(
+    ("rows", "batch"), [(2, 4), (3, 4), (40, 4), (5, 33), (60, 33)],
+    ids=["projected", "projected-2", "gathered", "projected-halves", "gathered-halves"],
+)  # fmt: skip
+def test_lookup_gradients(rows, batch, reset_after):
     """Both ways of a lookup (projecting the table, gathering its rows) against differences."""
-    seq, batch, inputs, hidden, layers = 3, 4, 3, 5, 2
+    seq, inputs, hidden, layers = 3, 3, 5, 2
     gru = GRU(inputs, hidden, layers, reset_after=reset_after, dtype=np.float64, seed=1)
     table, index = numbers((rows, inputs), 1), np.random.default_rng(2).integers(0, rows, (seq, batch))
     dy = numbers((seq, batch, hidden), 3)

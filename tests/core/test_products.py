@@ -91,6 +91,25 @@ def test_threads_make_no_difference_to_a_bit(precision):
         assert len(set(results)) == 1
 
 
+@both_precisions
+@pytest.mark.parametrize("kernels", PRODUCT_KERNELS)
+def test_a_sum_of_two_products(kernels, precision):
+    set_product_kernels(kernels)
+    for m, n, first, second in [(1, 1, 1, 1), (65, 17, 3, 40), (130, 200, 300, 299)]:
+        arrays = [numbers((k, width), seed) for seed, k in ((1, first), (2, second)) for width in (m, n)]
+        pairs = [(arrays[0].T, arrays[1]), (arrays[2].T, arrays[3])]
+        wanted = sum(rounded(a, precision) @ rounded(b, precision) for a, b in pairs)
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            c = np.full((m, n), np.nan, np.float32)
+            Products(precision).multiply_sum(pairs, c)
+            np.testing.assert_allclose(c, wanted, rtol=1e-4, atol=1e-4)
+            Products(precision).multiply_sum(pairs[:1], c)
+            np.testing.assert_allclose(c, rounded(pairs[0][0], precision) @ rounded(pairs[0][1], precision), atol=1e-4)
+    with pytest.raises(ValueError, match="shapes don't fit"):
+        Products(precision).multiply_sum([pairs[0], (pairs[1][0][:, :5], pairs[1][1])], c)
+
+
 @every_set
 def test_bfloat16_is_rounded_to_nearest_even(name):
     """Multiplied by one: the rounding alone. Ties, the largest number, infinities and NaN among them."""

@@ -32,3 +32,9 @@ def test_environment_sets_the_default(setting, wanted):
     environment = {**os.environ, "OMP_NUM_THREADS": setting}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert int(result.stdout) == wanted
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_wait_for_one_another(count):
+    set_num_threads(count)
+    assert 0 < threads.wait_seconds() < 1e-3

@@ -1,14 +1,16 @@
 """The gated recurrent unit (Cho et al. 2014, arXiv:1406.1078): forward and backward.
 
-Inside: time-major arrays, T steps, B rows of a batch, H hidden units, N = T * B. The rows are shared among threads;
-each thread takes its rows through the whole sequence without waiting for another. Few rows are not shared, but the
-units: then the threads wait for one another at each step.
+T steps, B rows of a batch, H hidden units, N = T * B rows in the order of textgru.core.row_order.RowOrder: one half of
+the batch, then the other, or a small batch as a whole. The rows of the batch are shared among threads; each thread
+takes its rows through the whole sequence without waiting for another. Few rows are not shared, but the units: then the
+threads wait for one another at each step.
 """
 
 import numpy as np
 
 from cython cimport floating
-from cython.parallel cimport parallel, prange
+from cython.parallel cimport parallel
+from libc.string cimport memcpy
 
 from textgru.core.blas cimport gemm
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_shared, units_of, whole_blocks
@@ -51,34 +53,93 @@ cdef inline void _forward_row(
         kernels.f64.gru_before_output(H, H, x, g, b, h_prev, gates, h)
 
 
-cdef void _forward_shard(
-    bint reset_after, Py_ssize_t T, Py_ssize_t B, Py_ssize_t H, Py_ssize_t first, Py_ssize_t last,
-    const floating* x,        # IN (N, 3H), or with index (V, 3H): W_ih x + b_ih
-    const Py_ssize_t* index,  # IN (T, B): the row of x for each step and row; or NULL
-    const floating* w_hh,     # IN (3H, H)
-    const floating* b_hh,     # IN (3H,)
-    floating* h,              # IN h[0], OUT h[1:]: (T + 1, B, H)
-    floating* gates,          # OUT (T, B, 4H), or (1, B, 4H) with gate_step 0: the last step's
-    Py_ssize_t gate_step,     # elements from one step's gates to the next
-    floating* product,        # scratch (B, 3H)
+cdef struct Rows:
+    # Rows of the batch, neighbours in one half of it.
+    Py_ssize_t rows
+    Py_ssize_t first          # where they are in arrays (B, -)
+    Py_ssize_t at             # where they are at step 0 in arrays (N, -)
+    Py_ssize_t before         # where they are before step 0 in h
+    Py_ssize_t step           # from one step to the next in both
+
+
+cdef inline Rows _rows_of(
+    Py_ssize_t T, Py_ssize_t B, Py_ssize_t first_half, int half, Py_ssize_t begin, Py_ssize_t end,
 ) noexcept nogil:
-    """Rows first..last-1 through all steps, products by the BLAS."""
-    cdef Py_ssize_t t, b, row
-    cdef Py_ssize_t rows = last - first
+    """Those rows begin..end-1 of the batch that are in this half; maybe none."""
+    cdef Rows r
+    if half == 0:
+        r.first, r.step = begin, first_half
+        r.rows = min(end, first_half) - begin
+        r.at = r.before = begin
+    else:
+        r.first, r.step = max(begin, first_half), first_half - B
+        r.rows = end - r.first
+        r.at = T * first_half - (T - 1) * r.step + r.first - first_half
+        r.before = first_half + T * B + r.first - first_half
+    return r
+
+
+cdef struct Pass:
+    # What a pass over a sequence reads and writes. Forward, all IN unless it says otherwise:
+    bint reset_after
+    Py_ssize_t T, B, H
+    Py_ssize_t first_half     # rows of the batch in its first half
+    const void* x             # (N, 3H), or with index (V, 3H): W_ih x + b_ih
+    const Py_ssize_t* index   # (N,): which row of x; or NULL
+    const void* w_hh          # (3H, H)
+    const void* b_hh          # (3H,)
+    void* h                   # IN/OUT (N + B, H): the states before step 0, those after each step
+    bint keeps                # whether gates of all steps are kept
+    void* gates               # OUT (N, 4H), or (B, 4H): the last step's
+    # Backward: w_hh and h as above; gates IN/OUT (N, 4H): from the forward pass, then gradients before the activations
+    const void* dy            # (N, H)
+    void* dh                  # IN/OUT (B, H): dh_n; dh_0
+    void* scratch             # see _scratch
+    # Where the products are our own, float32:
+    const textgru_products* products
+    team* threads
+    bint by_units             # whether threads share the units, not the rows
+    const float* packed       # the recurrent weights: see _pack_forward, _pack_backward
+    float* converted          # see _converted: where products convert their left side, one step's and the next one's
+
+
+# What a thread writes at each step stands so many elements apart from what another does: else the CPU, which fetches
+# ahead, takes the first lines of the neighbour's from it again and again.
+cdef Py_ssize_t APART = 1024
+
+
+cdef inline Py_ssize_t _scratch(Pass* p, Py_ssize_t row, int shard) noexcept nogil:
+    """Where a thread's scratch begins, 4H numbers for each of its rows from `row` on; or for all, with units shared."""
+    return 4 * p.H * (row + (p.B * shard if p.by_units else 0)) + APART * shard
+
+
+cdef inline Py_ssize_t _converted(Pass* p, Py_ssize_t row, Py_ssize_t units, int shard) noexcept nogil:
+    """Where two times so many units for each of a thread's rows begin; with units shared, all threads have the same."""
+    return 0 if p.by_units else 2 * units * row + APART * shard
+
+
+cdef void _forward_blas(Pass* p, Rows r, int shard, floating* typed) noexcept nogil:
+    """Some rows through all steps, products by the BLAS. `typed` is NULL, and says which type all arrays are of."""
+    cdef Py_ssize_t t, b, row, at
+    cdef Py_ssize_t H = p.H
+    cdef const floating* x = <const floating*>p.x
+    cdef const floating* w_hh = <const floating*>p.w_hh
+    cdef const floating* b_hh = <const floating*>p.b_hh
+    cdef floating* g = <floating*>p.scratch + _scratch(p, r.first, shard)
     cdef floating* h_prev
     cdef floating* gate
-    cdef floating* g = product + first * 3 * H
-    for t in range(T):
-        h_prev = h + (t * B + first) * H
-        gate = gates + t * gate_step + first * 4 * H
-        if reset_after:
+    for t in range(p.T):
+        at = r.at + t * r.step
+        h_prev = <floating*>p.h + (r.before + t * r.step) * H
+        gate = <floating*>p.gates + (at if p.keeps else r.first) * 4 * H
+        if p.reset_after:
             # product = h_prev @ W_hh.T
-            gemm(False, True, rows, 3 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
+            gemm(False, True, r.rows, 3 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
         else:
             # product[:, :2H] = h_prev @ W_hh[:2H].T, then product[:, 2H:] = (r * h_prev) @ W_hh[2H:].T
-            gemm(False, True, rows, 2 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
-            for b in range(rows):
-                row = index[t * B + first + b] if index != NULL else t * B + first + b
+            gemm(False, True, r.rows, 2 * H, H, <floating>1, h_prev, H, w_hh, H, <floating>0, g, 3 * H)
+            for b in range(r.rows):
+                row = p.index[at + b] if p.index != NULL else at + b
                 if floating is float:
                     kernels.f32.gru_before_reset(
                         H, H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
@@ -86,95 +147,55 @@ cdef void _forward_shard(
                     kernels.f64.gru_before_reset(
                         H, H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gate + b * 4 * H)
             gemm(
-                False, True, rows, H, H, <floating>1, gate + 3 * H, 4 * H, w_hh + 2 * H * H, H,
+                False, True, r.rows, H, H, <floating>1, gate + 3 * H, 4 * H, w_hh + 2 * H * H, H,
                 <floating>0, g + 2 * H, 3 * H)
-        for b in range(rows):
-            row = index[t * B + first + b] if index != NULL else t * B + first + b
+        for b in range(r.rows):
+            row = p.index[at + b] if p.index != NULL else at + b
             _forward_row(
-                reset_after, H, x + row * 3 * H, g + b * 3 * H + (0 if reset_after else 2 * H), b_hh,
-                h_prev + b * H, gate + b * 4 * H, h_prev + (B + b) * H)
+                p.reset_after, H, x + row * 3 * H, g + b * 3 * H + (0 if p.reset_after else 2 * H), b_hh,
+                h_prev + b * H, gate + b * 4 * H, h_prev + (r.step + b) * H)
 
 
-cdef void _backward_shard(
-    bint reset_after, Py_ssize_t T, Py_ssize_t B, Py_ssize_t H, Py_ssize_t first, Py_ssize_t last,
-    const floating* dy,       # IN (T, B, H)
-    const floating* w_hh,     # IN (3H, H)
-    const floating* h,        # IN (T + 1, B, H)
-    floating* gates,          # IN/OUT (T, B, 4H): from the forward pass; gradients before the activations
-    floating* dh,             # IN/OUT (B, H): dh_n; dh_0
-    floating* product,        # scratch (B, H)
-) noexcept nogil:
-    """Rows first..last-1 through all steps, backward, products by the BLAS."""
+cdef void _backward_blas(Pass* p, Rows r, int shard, floating* typed) noexcept nogil:
+    """Some rows through all steps, backward, products by the BLAS."""
     cdef Py_ssize_t t, b
-    cdef Py_ssize_t rows = last - first
+    cdef Py_ssize_t H = p.H
+    cdef const floating* w_hh = <const floating*>p.w_hh
+    cdef const floating* dy
     cdef const floating* h_prev
     cdef floating* gate
-    cdef floating* d = dh + first * H
-    cdef floating* drh = product + first * H
-    for t in range(T - 1, -1, -1):
-        h_prev = h + (t * B + first) * H
-        gate = gates + (t * B + first) * 4 * H
-        if reset_after:
-            for b in range(rows):
+    cdef floating* dh = <floating*>p.dh + r.first * H
+    cdef floating* d = <floating*>p.scratch + _scratch(p, r.first, shard)
+    cdef floating* drh = d + r.rows * H
+    memcpy(d, dh, r.rows * H * sizeof(floating))
+    for t in range(p.T - 1, -1, -1):
+        dy = <const floating*>p.dy + (r.at + t * r.step) * H
+        h_prev = <const floating*>p.h + (r.before + t * r.step) * H
+        gate = <floating*>p.gates + (r.at + t * r.step) * 4 * H
+        if p.reset_after:
+            for b in range(r.rows):
                 if floating is float:
-                    kernels.f32.gru_backward(
-                        H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                    kernels.f32.gru_backward(H, H, dy + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
                 else:
-                    kernels.f64.gru_backward(
-                        H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                    kernels.f64.gru_backward(H, H, dy + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             # dh += [dr, dz, dn * r] @ W_hh
-            gemm(False, False, rows, H, 3 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
+            gemm(False, False, r.rows, H, 3 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
             continue
-        for b in range(rows):
+        for b in range(r.rows):
             if floating is float:
-                kernels.f32.gru_before_backward(
-                    H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                kernels.f32.gru_before_backward(H, H, dy + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             else:
-                kernels.f64.gru_before_backward(
-                    H, H, dy + (t * B + first + b) * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
+                kernels.f64.gru_before_backward(H, H, dy + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
         # d(r * h_prev) = dn @ W_hh[2H:]
-        gemm(False, False, rows, H, H, <floating>1, gate, 4 * H, w_hh + 2 * H * H, H, <floating>0, drh, H)
-        for b in range(rows):
+        gemm(False, False, r.rows, H, H, <floating>1, gate, 4 * H, w_hh + 2 * H * H, H, <floating>0, drh, H)
+        for b in range(r.rows):
             if floating is float:
                 kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
             else:
                 kernels.f64.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gate + b * 4 * H, d + b * H)
         # dh += [dr, dz] @ W_hh[:2H]
-        gemm(False, False, rows, H, 2 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
-
-
-cdef struct Pass:
-    # A pass over a sequence whose products are our own, float32. Arrays as in _forward_shard and _backward_shard.
-    const textgru_products* products
-    team* threads
-    bint reset_after
-    bint by_units             # whether threads share the units, not the rows
-    Py_ssize_t T, B, H
-    const float* x
-    const Py_ssize_t* index
-    const float* b_hh
-    float* h
-    float* gates
-    Py_ssize_t gate_step
-    float* product
-    const float* dy
-    float* dh
-    const float* packed       # the recurrent weights: see _pack_forward, _pack_backward
-    float* converted          # (2, B, units): where products convert their left side, one step's and the next one's
-
-
-cdef void _share(Pass* p, Py_ssize_t* first, Py_ssize_t* last, Py_ssize_t* unit, Py_ssize_t* end) noexcept nogil:
-    """The rows and units of the calling thread."""
-    cdef Py_ssize_t size = team_size()
-    cdef Py_ssize_t rank = team_rank()
-    cdef Py_ssize_t blocks = p.H // TEXTGRU_PACKED_COLUMNS
-    first[0], last[0], unit[0], end[0] = 0, p.B, 0, p.H
-    if p.by_units:
-        unit[0] = blocks * rank // size * TEXTGRU_PACKED_COLUMNS
-        end[0] = blocks * (rank + 1) // size * TEXTGRU_PACKED_COLUMNS
-    else:
-        first[0] = p.B * rank // size
-        last[0] = p.B * (rank + 1) // size
+        gemm(False, False, r.rows, H, 2 * H, <floating>1, gate + H, 4 * H, w_hh, H, <floating>1, d, H)
+    memcpy(dh, d, r.rows * H * sizeof(floating))
 
 
 cdef void _fetch(textgru_ahead* ahead, const float* start, Py_ssize_t count, textgru_ahead* then) noexcept nogil:
@@ -183,154 +204,184 @@ cdef void _fetch(textgru_ahead* ahead, const float* start, Py_ssize_t count, tex
     ahead.done, ahead.next = 0, then
 
 
-cdef void _forward_own(Pass* p) noexcept nogil:
-    """The calling thread's part of a forward pass."""
-    cdef Py_ssize_t first, last, unit, end, t, b, row, gate, rows
-    cdef Py_ssize_t B = p.B
+cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
+    """Units unit..end-1 of some rows through all steps, products by our own kernels."""
+    cdef Py_ssize_t t, b, row, gate, at
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t units = units_of(p.products, H)
     cdef Py_ssize_t weights = whole_blocks(H) * units
     cdef bint converts = p.products.unit_k > 1
+    cdef const float* x = <const float*>p.x
+    cdef const float* b_hh = <const float*>p.b_hh
     cdef const float* left
     cdef Py_ssize_t left_row = units if converts else H
-    cdef float* h_prev
+    cdef float* h_prev = <float*>p.h + r.before * H
+    cdef float* h
     cdef float* gates
-    cdef float* g
+    cdef float* g = <float*>p.scratch + _scratch(p, r.first, shard)
+    cdef float* converted = p.converted + _converted(p, r.first, units, shard)
     cdef textgru_ahead x_ahead, gates_ahead
     cdef textgru_ahead* ahead
-    _share(p, &first, &last, &unit, &end)
-    rows = last - first
-    g = p.product + first * 3 * H
     if converts:
-        p.products.convert(
-            rows, end - unit, p.h + first * H + unit, H, p.converted + first * units + unit // p.products.unit_k, units)
+        p.products.convert(r.rows, end - unit, h_prev + unit, H, converted + unit // p.products.unit_k, units)
         if p.by_units:
             team_wait(p.threads)
     for t in range(p.T):
-        h_prev = p.h + (t * B + first) * H
-        gates = p.gates + t * p.gate_step + first * 4 * H
-        left = p.converted + (t % 2 * B + first) * units if converts else h_prev
+        at = r.at + t * r.step
+        h_prev = <float*>p.h + (r.before + t * r.step) * H
+        h = h_prev + r.step * H
+        gates = <float*>p.gates + (at if p.keeps else r.first) * 4 * H
+        left = converted + t % 2 * r.rows * units if converts else h_prev
         ahead = NULL
         if t + 1 < p.T and not p.by_units:  # meanwhile the next step's numbers come nearer
             if p.index == NULL:
-                _fetch(&x_ahead, p.x + ((t + 1) * B + first) * 3 * H, rows * 3 * H, NULL)
+                _fetch(&x_ahead, x + (at + r.step) * 3 * H, r.rows * 3 * H, NULL)
                 ahead = &x_ahead
-            if p.gate_step != 0:
-                _fetch(&gates_ahead, gates + p.gate_step, rows * 4 * H, ahead)
+            if p.keeps:
+                _fetch(&gates_ahead, gates + r.step * 4 * H, r.rows * 4 * H, ahead)
                 ahead = &gates_ahead
         for gate in range(3 if p.reset_after else 2):
             p.products.multiply(
-                rows, end - unit, H, left, left_row, p.packed + gate * weights + unit * units, NULL, 0,
+                r.rows, end - unit, H, left, left_row, p.packed + gate * weights + unit * units, NULL, 0,
                 g + gate * H + unit, 3 * H, ahead)
         if not p.reset_after:
-            for b in range(rows):
-                row = p.index[t * B + first + b] if p.index != NULL else t * B + first + b
+            for b in range(r.rows):
+                row = p.index[at + b] if p.index != NULL else at + b
                 kernels.f32.gru_before_reset(
-                    H, H, p.x + row * 3 * H, g + b * 3 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H)
+                    H, H, x + row * 3 * H, g + b * 3 * H, b_hh, h_prev + b * H, gates + b * 4 * H)
             left = gates + 3 * H
             if converts:
-                p.products.convert(rows, H, gates + 3 * H, 4 * H, p.converted + (t % 2 * B + first) * units, units)
-                left = p.converted + (t % 2 * B + first) * units
+                p.products.convert(r.rows, H, gates + 3 * H, 4 * H, converted + t % 2 * r.rows * units, units)
+                left = converted + t % 2 * r.rows * units
             p.products.multiply(
-                rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H,
+                r.rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H,
                 ahead)
-        for b in range(rows):
-            row = p.index[t * B + first + b] if p.index != NULL else t * B + first + b
+        for b in range(r.rows):
+            row = p.index[at + b] if p.index != NULL else at + b
             if p.reset_after:
                 kernels.f32.gru_forward(
-                    end - unit, H, p.x + row * 3 * H + unit, g + b * 3 * H + unit, p.b_hh + unit, h_prev + b * H + unit,
-                    gates + b * 4 * H + unit, h_prev + (B + b) * H + unit)
+                    end - unit, H, x + row * 3 * H + unit, g + b * 3 * H + unit, b_hh + unit, h_prev + b * H + unit,
+                    gates + b * 4 * H + unit, h + b * H + unit)
             else:
                 kernels.f32.gru_before_output(
-                    H, H, p.x + row * 3 * H, g + b * 3 * H + 2 * H, p.b_hh, h_prev + b * H, gates + b * 4 * H,
-                    h_prev + (B + b) * H)
+                    H, H, x + row * 3 * H, g + b * 3 * H + 2 * H, b_hh, h_prev + b * H, gates + b * 4 * H, h + b * H)
         if converts:
             p.products.convert(
-                rows, end - unit, h_prev + B * H + unit, H,
-                p.converted + ((t + 1) % 2 * B + first) * units + unit // p.products.unit_k, units)
+                r.rows, end - unit, h + unit, H, converted + (t + 1) % 2 * r.rows * units + unit // p.products.unit_k,
+                units)
         if p.by_units:
             team_wait(p.threads)
 
 
-cdef void _backward_own(Pass* p) noexcept nogil:
-    """The calling thread's part of a backward pass."""
-    cdef Py_ssize_t first, last, unit, end, t, b, gate, rows, k
-    cdef Py_ssize_t B = p.B
+cdef void _backward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
+    """The same backward."""
+    cdef Py_ssize_t t, b, gate, k
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t units = units_of(p.products, 3 * H)
     cdef Py_ssize_t weights_n = whole_blocks(H) * units_of(p.products, H)
     cdef bint converts = p.products.unit_k > 1
     cdef Py_ssize_t left_row = units if converts else 4 * H
+    cdef const float* dy
     cdef const float* h_prev
     cdef const float* left
     cdef float* gates
     cdef float* converted
-    cdef float* d
-    cdef float* drh
+    cdef float* dh = <float*>p.dh + r.first * H
+    cdef float* d = <float*>p.scratch + _scratch(p, r.first, shard)
+    cdef float* drh = d + r.rows * H
     cdef textgru_ahead dy_ahead, h_ahead, gates_ahead
     cdef textgru_ahead* ahead
-    _share(p, &first, &last, &unit, &end)
-    rows = last - first
-    d = p.dh + first * H
-    drh = p.product + first * H
+    for b in range(r.rows):
+        memcpy(d + b * H + unit, dh + b * H + unit, (end - unit) * sizeof(float))
     for t in range(p.T - 1, -1, -1):
-        h_prev = p.h + (t * B + first) * H
-        gates = p.gates + (t * B + first) * 4 * H
-        converted = p.converted + (t % 2 * B + first) * units
+        dy = <const float*>p.dy + (r.at + t * r.step) * H
+        h_prev = <const float*>p.h + (r.before + t * r.step) * H
+        gates = <float*>p.gates + (r.at + t * r.step) * 4 * H
+        converted = p.converted + _converted(p, r.first, units, shard) + t % 2 * r.rows * units
         ahead = NULL
         if t > 0 and not p.by_units:  # while products run, the numbers of the step before come nearer
-            _fetch(&dy_ahead, p.dy + ((t - 1) * B + first) * H, rows * H, NULL)
-            _fetch(&h_ahead, h_prev - B * H, rows * H, &dy_ahead)
-            _fetch(&gates_ahead, gates - B * 4 * H, rows * 4 * H, &h_ahead)
+            _fetch(&dy_ahead, dy - r.step * H, r.rows * H, NULL)
+            _fetch(&h_ahead, h_prev - r.step * H, r.rows * H, &dy_ahead)
+            _fetch(&gates_ahead, gates - r.step * 4 * H, r.rows * 4 * H, &h_ahead)
             ahead = &gates_ahead
         if p.reset_after:
-            for b in range(rows):
+            for b in range(r.rows):
                 kernels.f32.gru_backward(
-                    end - unit, H, p.dy + (t * B + first + b) * H + unit, h_prev + b * H + unit,
-                    gates + b * 4 * H + unit, d + b * H + unit)
+                    end - unit, H, dy + b * H + unit, h_prev + b * H + unit, gates + b * 4 * H + unit, d + b * H + unit)
             k = 3 * H
         else:
-            for b in range(rows):
-                kernels.f32.gru_before_backward(
-                    H, H, p.dy + (t * B + first + b) * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
+            for b in range(r.rows):
+                kernels.f32.gru_before_backward(H, H, dy + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
             # d(r * h_prev) = dn @ W_hh[2H:]
             left = gates
             if converts:
-                p.products.convert(rows, H, gates, 4 * H, converted, units)
+                p.products.convert(r.rows, H, gates, 4 * H, converted, units)
                 left = converted
-            p.products.multiply(rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, ahead)
-            for b in range(rows):
+            p.products.multiply(r.rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, ahead)
+            for b in range(r.rows):
                 kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
             k = 2 * H
         # dh += [dr, dz, dn * r] @ W_hh, or [dr, dz] @ W_hh[:2H]
         left = gates + H
         if converts and end - unit == H:
-            p.products.convert(rows, k, gates + H, 4 * H, converted, units)
+            p.products.convert(r.rows, k, gates + H, 4 * H, converted, units)
         elif converts:
             for gate in range(3):
                 p.products.convert(
-                    rows, end - unit, gates + (gate + 1) * H + unit, 4 * H,
+                    r.rows, end - unit, gates + (gate + 1) * H + unit, 4 * H,
                     converted + (gate * H + unit) // p.products.unit_k, units)
         if converts:
             left = converted
         if p.by_units:
             team_wait(p.threads)
         p.products.multiply(
-            rows, end - unit, k, left, left_row,
+            r.rows, end - unit, k, left, left_row,
             p.packed + (0 if p.reset_after else weights_n) + unit * units_of(p.products, k), d + unit, H, d + unit, H,
             ahead)
+    for b in range(r.rows):
+        memcpy(dh + b * H + unit, d + b * H + unit, (end - unit) * sizeof(float))
+    if p.by_units:  # the other half of the batch is converted into the same room
+        team_wait(p.threads)
 
 
-cdef void _pack_forward(Pass* p, const float* w_hh, float* packed) noexcept nogil:
+cdef void _run(Pass* p, bint forward, int shard, int shards, floating* typed) noexcept nogil:
+    """A thread's part of a pass: some rows of the batch, or some units of all rows."""
+    cdef Py_ssize_t blocks = p.H // TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t begin, end, unit, unit_end
+    cdef Rows r
+    cdef int half
+    begin, end, unit, unit_end = 0, p.B, 0, p.H
+    if p.by_units:
+        unit = blocks * shard // shards * TEXTGRU_PACKED_COLUMNS
+        unit_end = blocks * (shard + 1) // shards * TEXTGRU_PACKED_COLUMNS
+    else:
+        begin, end = p.B * shard // shards, p.B * (shard + 1) // shards
+    for half in range(2):
+        r = _rows_of(p.T, p.B, p.first_half, half, begin, end)
+        if r.rows <= 0:
+            continue
+        if p.products != NULL and forward:
+            _forward_own(p, r, shard, unit, unit_end)
+        elif p.products != NULL:
+            _backward_own(p, r, shard, unit, unit_end)
+        elif forward:
+            _forward_blas(p, r, shard, typed)
+        else:
+            _backward_blas(p, r, shard, typed)
+
+
+cdef void _pack_forward(Pass* p, float* packed) noexcept nogil:
     """Each gate's part of W_hh.T."""
+    cdef const float* w_hh = <const float*>p.w_hh
     cdef Py_ssize_t gate
     cdef Py_ssize_t weights = whole_blocks(p.H) * units_of(p.products, p.H)
     for gate in range(3):
         pack_shared(p.products, p.H, p.H, w_hh + gate * p.H * p.H, 1, p.H, packed + gate * weights)
 
 
-cdef void _pack_backward(Pass* p, const float* w_hh, float* packed) noexcept nogil:
+cdef void _pack_backward(Pass* p, float* packed) noexcept nogil:
     """W_hh; or with the reset before the product W_hh[2H:], then W_hh[:2H]."""
+    cdef const float* w_hh = <const float*>p.w_hh
     cdef Py_ssize_t H = p.H
     if p.reset_after:
         pack_shared(p.products, 3 * H, H, w_hh, H, 1, packed)
@@ -347,90 +398,64 @@ cdef bint _by_units(Pass* p, int threads) noexcept nogil:
         and p.H >= FEWEST_UNITS_SHARED and p.B <= MOST_ROWS_BY_UNITS * threads and p.reset_after)
 
 
-cdef int _shards(Py_ssize_t T, Py_ssize_t B, Py_ssize_t H) noexcept nogil:
-    return <int>min(<Py_ssize_t>threads_for(3.0 * T * B * H * H), B)
+cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
+    """The pass, shared among threads."""
+    cdef int threads = threads_for(3.0 * p.T * p.B * p.H * p.H)
+    cdef team together
+    cdef float[::1] packed, converted
+    cdef floating[::1] scratch
+    p.products, p.by_units = NULL, False
+    if floating is float:
+        if bf16 or p.T >= SHORTEST_PACKED:
+            p.products = own_products(bf16)
+    if p.products != NULL:
+        packed = room.get("recurrent", 3 * whole_blocks(p.H) * units_of(p.products, p.H))
+        converted = room.get(
+            "converted", 2 * p.B * units_of(p.products, p.H if forward else 3 * p.H) + APART * threads)
+        p.packed, p.converted = &packed[0], &converted[0]
+        p.by_units = _by_units(p, threads)
+        p.threads = &together
+        team_begin(&together)
+    if not p.by_units:
+        threads = <int>min(<Py_ssize_t>threads, p.B)
+    scratch = work.get("scratch", _scratch(p, p.B, threads))
+    p.scratch = &scratch[0]
+    with nogil:
+        if p.products != NULL and forward:
+            _pack_forward(p, &packed[0])
+        elif p.products != NULL:
+            _pack_backward(p, &packed[0])
+        with parallel(num_threads=threads):
+            _run(p, forward, team_rank(), team_size(), typed)
 
 
 def _forward(
-    bint reset_after, const floating[:, ::1] x, index, const floating[:, ::1] w_hh, const floating[::1] b_hh,
-    floating[:, :, ::1] h, floating[:, :, ::1] gates, floating[:, ::1] product, bint bf16, room,
+    bint reset_after, order, const floating[:, ::1] x, index, const floating[:, ::1] w_hh, const floating[::1] b_hh,
+    floating[:, ::1] h, floating[:, ::1] gates, bint bf16, work, room,
 ):
-    """h[1:] and the gates from h[0]; gates of one step only means that none are kept. Shapes: _forward_shard."""
-    cdef Py_ssize_t T = h.shape[0] - 1
-    cdef Py_ssize_t B = h.shape[1]
-    cdef Py_ssize_t H = h.shape[2]
-    cdef Py_ssize_t gate_step = B * 4 * H if gates.shape[0] == T else 0
-    cdef const Py_ssize_t[:, ::1] index_view
-    cdef const Py_ssize_t* index_start = NULL
-    cdef int shards = _shards(T, B, H)
-    cdef int threads = threads_for(3.0 * T * B * H * H)
-    cdef int shard
+    """The states and gates of all steps from the states before; gates of one step only mean that none are kept."""
+    cdef const Py_ssize_t[::1] index_view
     cdef Pass p
-    cdef team together
-    cdef float[::1] packed, converted
+    p.reset_after, p.T, p.B, p.H, p.first_half = reset_after, order.steps, order.batch, h.shape[1], order.first
+    p.x, p.w_hh, p.b_hh, p.h = &x[0, 0], &w_hh[0, 0], &b_hh[0], &h[0, 0]
+    p.gates, p.keeps = &gates[0, 0], gates.shape[0] == p.T * p.B
+    p.index = NULL
     if index is not None:
         index_view = index
-        index_start = &index_view[0, 0]
-    if floating is float:
-        p.products = own_products(bf16)
-        if p.products != NULL and (bf16 or T >= SHORTEST_PACKED):
-            p.reset_after, p.T, p.B, p.H, p.index, p.gate_step = reset_after, T, B, H, index_start, gate_step
-            p.x, p.b_hh, p.h, p.gates, p.product = &x[0, 0], &b_hh[0], &h[0, 0, 0], &gates[0, 0, 0], &product[0, 0]
-            packed = room.get("recurrent", 3 * whole_blocks(H) * units_of(p.products, H))
-            converted = room.get("converted", 2 * B * units_of(p.products, H))
-            p.packed, p.converted = &packed[0], &converted[0]
-            p.by_units = _by_units(&p, threads)
-            p.threads = &together
-            team_begin(&together)
-            if not p.by_units:
-                threads = shards
-            with nogil:
-                _pack_forward(&p, &w_hh[0, 0], &packed[0])
-                with parallel(num_threads=threads):
-                    _forward_own(&p)
-            return
-    for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        _forward_shard(
-            reset_after, T, B, H, B * shard // shards, B * (shard + 1) // shards, &x[0, 0], index_start,
-            &w_hh[0, 0], &b_hh[0], &h[0, 0, 0], &gates[0, 0, 0], gate_step, &product[0, 0])
+        p.index = &index_view[0]
+    _shared[floating](&p, True, bf16, work, room, NULL)
 
 
 def _backward(
-    bint reset_after, const floating[:, :, ::1] dy, const floating[:, ::1] w_hh, const floating[:, :, ::1] h,
-    floating[:, :, ::1] gates, floating[:, ::1] dh, floating[:, ::1] product, bint bf16, room,
+    bint reset_after, order, const floating[:, ::1] dy, const floating[:, ::1] w_hh, const floating[:, ::1] h,
+    floating[:, ::1] gates, floating[:, ::1] dh, bint bf16, work, room,
 ):
-    """The gates become gradients, dh (in dh_n) dh_0. Shapes: _backward_shard."""
-    cdef Py_ssize_t T = h.shape[0] - 1
-    cdef Py_ssize_t B = h.shape[1]
-    cdef Py_ssize_t H = h.shape[2]
-    cdef int shards = _shards(T, B, H)
-    cdef int threads = threads_for(3.0 * T * B * H * H)
-    cdef int shard
+    """The gates become gradients, dh (in dh_n) dh_0."""
     cdef Pass p
-    cdef team together
-    cdef float[::1] packed, converted
-    if floating is float:
-        p.products = own_products(bf16)
-        if p.products != NULL and (bf16 or T >= SHORTEST_PACKED):
-            p.reset_after, p.T, p.B, p.H, p.h = reset_after, T, B, H, <float*>&h[0, 0, 0]
-            p.gates, p.product, p.dy, p.dh = &gates[0, 0, 0], &product[0, 0], &dy[0, 0, 0], &dh[0, 0]
-            packed = room.get("recurrent", 2 * whole_blocks(H) * units_of(p.products, 2 * H))
-            converted = room.get("converted", 2 * B * units_of(p.products, 3 * H))
-            p.packed, p.converted = &packed[0], &converted[0]
-            p.by_units = _by_units(&p, threads)
-            p.threads = &together
-            team_begin(&together)
-            if not p.by_units:
-                threads = shards
-            with nogil:
-                _pack_backward(&p, &w_hh[0, 0], &packed[0])
-                with parallel(num_threads=threads):
-                    _backward_own(&p)
-            return
-    for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        _backward_shard(
-            reset_after, T, B, H, B * shard // shards, B * (shard + 1) // shards, &dy[0, 0, 0],
-            &w_hh[0, 0], &h[0, 0, 0], &gates[0, 0, 0], &dh[0, 0], &product[0, 0])
+    p.reset_after, p.T, p.B, p.H, p.first_half = reset_after, order.steps, order.batch, h.shape[1], order.first
+    p.dy, p.w_hh, p.h, p.keeps = &dy[0, 0], &w_hh[0, 0], <void*>&h[0, 0], True
+    p.gates, p.dh = &gates[0, 0], &dh[0, 0]
+    _shared[floating](&p, False, bf16, work, room, NULL)
 
 
 class GRU(Recurrent):
@@ -461,21 +486,23 @@ class GRU(Recurrent):
             input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
             variational_dropout=variational_dropout, precision=precision, dtype=dtype, seed=seed)
 
-    def _forward_layer(self, products, projected, index, w_hh, b_hh, h, saved, scratch):
+    def _forward_layer(self, products, work, order, projected, index, w_hh, b_hh, h, saved):
         _forward(
-            self.reset_after, projected, index, w_hh, b_hh, h, saved, scratch, products.precision == "bf16",
+            self.reset_after, order, projected, index, w_hh, b_hh, h, saved, products.precision == "bf16", work,
             products.room)
 
-    def _backward_layer(self, products, dy, w_hh, h, saved, dh, scratch, dw_hh):
+    def _backward_layer(self, products, work, order, dy, w_hh, h, saved, dh, dw_hh):
         H = self.hidden_size
         _backward(
-            self.reset_after, dy, w_hh, h, saved, dh, scratch, products.precision == "bf16", products.room)
-        gates, h_prev = saved.reshape(-1, 4 * H), h[:-1].reshape(-1, H)
+            self.reset_after, order, dy, w_hh, h, saved, dh, products.precision == "bf16", work, products.room)
+        before = order.before(h)
         if self.reset_after:
-            products.multiply(gates[:, H:].T, h_prev, dw_hh)  # [dr, dz, dn * r].T @ h_prev
+            # [dr, dz, dn * r].T @ h_prev
+            products.multiply_sum([(saved[rows, H:].T, h_prev) for rows, h_prev in before], dw_hh)
         else:
-            products.multiply(gates[:, H : 3 * H].T, h_prev, dw_hh[: 2 * H])  # [dr, dz].T @ h_prev
-            products.multiply(gates[:, :H].T, gates[:, 3 * H :], dw_hh[2 * H :])  # dn.T @ (r * h_prev)
+            # [dr, dz].T @ h_prev
+            products.multiply_sum([(saved[rows, H : 3 * H].T, h_prev) for rows, h_prev in before], dw_hh[: 2 * H])
+            products.multiply(saved[:, :H].T, saved[:, 3 * H :], dw_hh[2 * H :])  # dn.T @ (r * h_prev)
 
     def _input_gradients(self, products, saved, x, w_ih, dw_ih, dx):
         H = self.hidden_size
@@ -488,10 +515,10 @@ class GRU(Recurrent):
             products.multiply(saved[:, : 3 * H], rolled, dx)
 
     def _table_gradients(self, saved, index, dtable):
-        H, flat = self.hidden_size, index.reshape(-1)
+        H = self.hidden_size
         dtable[...] = 0
-        scatter_add(flat, saved[:, H : 3 * H], dtable[:, : 2 * H])  # dr, dz
-        scatter_add(flat, saved[:, :H], dtable[:, 2 * H :])  # dn
+        scatter_add(index, saved[:, H : 3 * H], dtable[:, : 2 * H])  # dr, dz
+        scatter_add(index, saved[:, :H], dtable[:, 2 * H :])  # dn
 
     def _bias_gradients(self, saved, dtable, db_ih, db_hh):
         H = self.hidden_size

@@ -22,6 +22,9 @@ cdef Py_ssize_t FEWEST_PACKED_ROWS = 8
 # The rows of the left side are shared among threads from so many a thread on; below, the columns of the right side.
 cdef Py_ssize_t SHARED_ROWS = 48
 
+# A transposed left side of so many columns: a sum over rows, made of two sums (see textgru.core.row_order).
+cdef Py_ssize_t FEWEST_SUMMED = 256
+
 cdef enum:
     AUTO = 0
     PACKED = 1
@@ -76,6 +79,36 @@ cdef const textgru_products* own_products(bint bf16) noexcept nogil:
     return NULL
 
 
+cdef struct Product:
+    # c = start + a b: element (i, j) of a (m, k) at i * a_row + j * a_column, of b (k, n) at i * b_row + j * b_column
+    const textgru_products* products
+    Py_ssize_t m, n, k
+    const float* a
+    Py_ssize_t a_row, a_column
+    const float* b
+    Py_ssize_t b_row, b_column
+    const float* start        # or NULL; start_row 0 for the same row everywhere
+    Py_ssize_t start_row
+    float* c
+    Py_ssize_t c_row
+    float* packed             # room for b
+
+
+cdef Product _product(
+    const textgru_products* products, const float[:, :] a, const float[:, :] b, float[:, :] c,
+) except *:
+    cdef Product p
+    p.products, p.m, p.n, p.k = products, a.shape[0], b.shape[1], a.shape[1]
+    p.a = p.b = p.start = p.c = p.packed = NULL
+    p.a_row = p.a_column = p.b_row = p.b_column = p.start_row = p.c_row = 0
+    _check_shapes(p.m, p.k, p.n, b.shape[0], c.shape[0], c.shape[1])
+    if p.m and p.n and p.k:
+        p.a, p.a_row, p.a_column = &a[0, 0], _stride(a, 0), _stride(a, 1)
+        p.b, p.b_row, p.b_column = &b[0, 0], _stride(b, 0), _stride(b, 1)
+        p.c, p.c_row = &c[0, 0], _row_stride(c)
+    return p
+
+
 cdef class Products:
     """Products of matrices at one precision, with the room that packed matrices need.
 
@@ -103,20 +136,30 @@ cdef class Products:
         else:
             raise TypeError(f"bf16 products are of float32 arrays, got {c.dtype}")
 
+    def multiply_sum(self, pairs, c) -> None:
+        """c = the sum of a b over one or two pairs (a, b), of two threads one each; the rest as in multiply."""
+        (first_a, first_b), *others = pairs
+        own = c.dtype == np.float32 and own_products(self.precision == "bf16") != NULL
+        if own and others and c.size and first_a.size and others[0][0].size:
+            self._single_sum(first_a, first_b, others[0][0], others[0][1], c, False)
+            return
+        self.multiply(first_a, first_b, c)
+        for a, b in others:
+            self.multiply(a, b, c, accumulate=True)
+
     cdef _single(self, const float[:, :] a, const float[:, :] b, float[:, :] c, bias, bint accumulate):
         cdef const textgru_products* products = own_products(self.precision == "bf16")
         cdef Py_ssize_t m = a.shape[0]
         cdef Py_ssize_t k = a.shape[1]
         cdef Py_ssize_t n = b.shape[1]
         cdef const float[::1] bias_view
-        cdef const float* start = NULL
-        cdef Py_ssize_t start_row = 0
         cdef float[::1] packed
+        cdef Product p
         cdef bint few = chosen != PACKED and m < FEWEST_PACKED_ROWS and self.precision == "fp32"
         if products == NULL or k == 0 or few:
             _multiply_blas[float](a, b, c, bias, accumulate)
             return
-        _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
+        p = _product(products, a, b, c)
         if m == 0 or n == 0:
             return
         if bias is not None:
@@ -125,13 +168,32 @@ cdef class Products:
                 raise ValueError(f"bias: expected {n} elements, got {bias_view.shape[0]}")
             if accumulate:
                 _add_rows(bias_view, c)
-            start = &bias_view[0]
+            p.start = &bias_view[0]
+        elif k >= FEWEST_SUMMED and p.a_column != 1 and p.b_column == 1:
+            self._single_sum(a[:, : k // 2], b[: k // 2], a[:, k // 2 :], b[k // 2 :], c, accumulate)
+            return
         if accumulate:
-            start, start_row = &c[0, 0], _row_stride(c)
+            p.start, p.start_row = p.c, p.c_row
         packed = self.room.get("packed", whole_blocks(n) * units_of(products, k))
-        _multiply_packed(
-            products, m, n, k, &a[0, 0], _stride(a, 0), _stride(a, 1), &b[0, 0],
-            _stride(b, 0), _stride(b, 1), start, start_row, &c[0, 0], _row_stride(c), &packed[0])
+        p.packed = &packed[0]
+        _multiply_packed(&p)
+
+    cdef _single_sum(
+        self, const float[:, :] a, const float[:, :] b, const float[:, :] second_a, const float[:, :] second_b,
+        float[:, :] c, bint accumulate,
+    ):
+        """c = a b + second_a second_b, + c with `accumulate`; none of them empty."""
+        cdef const textgru_products* products = own_products(self.precision == "bf16")
+        cdef float[:, ::1] beside = self.room.get("beside", c.shape[0], c.shape[1])
+        cdef Product both[2]
+        cdef float[::1] packed, second_packed
+        both[0], both[1] = _product(products, a, b, c), _product(products, second_a, second_b, beside)
+        if accumulate:
+            both[0].start, both[0].start_row = both[0].c, both[0].c_row
+        packed = self.room.get("packed", whole_blocks(both[0].n) * units_of(products, both[0].k))
+        second_packed = self.room.get("second_packed", whole_blocks(both[1].n) * units_of(products, both[1].k))
+        both[0].packed, both[1].packed = &packed[0], &second_packed[0]
+        _multiply_both(both)
 
 
 cdef void pack_shared(
@@ -149,37 +211,68 @@ cdef void pack_shared(
             packed + first * units)
 
 
-cdef void _multiply_packed(
-    const textgru_products* products, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const float* a, Py_ssize_t a_row, Py_ssize_t a_column, const float* b, Py_ssize_t b_row, Py_ssize_t b_column,
-    const float* start, Py_ssize_t start_row, float* c, Py_ssize_t c_row, float* packed,
-) noexcept nogil:
-    cdef Py_ssize_t units = units_of(products, k)
-    cdef Py_ssize_t blocks = whole_blocks(n) // TEXTGRU_PACKED_COLUMNS
-    cdef int threads = threads_for(<double>m * n * k)
-    cdef bint by_rows = m >= SHARED_ROWS * threads
+cdef void _some_rows(Product* p, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Rows first..last-1 of c; b is packed."""
+    p.products.gemm(
+        last - first, p.n, p.k, p.a + first * p.a_row, p.a_row, p.a_column, p.packed,
+        p.start + first * p.start_row if p.start != NULL else NULL, p.start_row, p.c + first * p.c_row, p.c_row)
+
+
+cdef void _pack_columns(Product* p, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Blocks first..last-1 of b."""
+    cdef Py_ssize_t column = first * TEXTGRU_PACKED_COLUMNS
+    p.products.pack(
+        p.k, min(last * TEXTGRU_PACKED_COLUMNS, p.n) - column, p.b + column * p.b_column, p.b_row, p.b_column,
+        p.packed + column * units_of(p.products, p.k))
+
+
+cdef void _multiply_packed(Product* p) noexcept nogil:
+    """Threads share the rows; or where these are few, the columns."""
+    cdef Py_ssize_t blocks = whole_blocks(p.n) // TEXTGRU_PACKED_COLUMNS
+    cdef int threads = threads_for(<double>p.m * p.n * p.k)
+    cdef bint by_rows = threads > 1 and p.m >= SHARED_ROWS * threads
     cdef Py_ssize_t first, last
     cdef int shard
-    if threads == 1:
-        products.pack(k, n, b, b_row, b_column, packed)
-        products.gemm(m, n, k, a, a_row, a_column, packed, start, start_row, c, c_row)
-        return
     for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        first = blocks * shard // threads * TEXTGRU_PACKED_COLUMNS
-        last = min(blocks * (shard + 1) // threads * TEXTGRU_PACKED_COLUMNS, n)
+        first, last = blocks * shard // threads, blocks * (shard + 1) // threads
         if first < last:
-            products.pack(k, last - first, b + first * b_column, b_row, b_column, packed + first * units)
+            _pack_columns(p, first, last)
             if not by_rows:
-                products.gemm(
-                    m, last - first, k, a, a_row, a_column, packed + first * units,
-                    start + first if start != NULL else NULL, start_row, c + first, c_row)
+                _some_columns(p, first * TEXTGRU_PACKED_COLUMNS, min(last * TEXTGRU_PACKED_COLUMNS, p.n))
     if by_rows:
         for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            first = m * shard // threads
-            last = m * (shard + 1) // threads
-            products.gemm(
-                last - first, n, k, a + first * a_row, a_row, a_column, packed,
-                start + first * start_row if start != NULL else NULL, start_row, c + first * c_row, c_row)
+            _some_rows(p, p.m * shard // threads, p.m * (shard + 1) // threads)
+
+
+cdef void _some_columns(Product* p, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Columns first..last-1 of c, `first` that of a block; they are packed."""
+    p.products.gemm(
+        p.m, last - first, p.k, p.a, p.a_row, p.a_column, p.packed + first * units_of(p.products, p.k),
+        p.start + first if p.start != NULL else NULL, p.start_row, p.c + first, p.c_row)
+
+
+cdef void _multiply_both(Product* both) noexcept nogil:
+    """The first product's c becomes the sum of both, the second's (m, n) is scratch. Threads share the rows of both as
+    if they were those of one matrix: two have one product each."""
+    cdef Py_ssize_t m = both[0].m
+    cdef Py_ssize_t n = both[0].n
+    cdef Py_ssize_t blocks = whole_blocks(n) // TEXTGRU_PACKED_COLUMNS
+    cdef int threads = threads_for(<double>m * n * (both[0].k + both[1].k))
+    cdef Py_ssize_t first, last, row
+    cdef int shard, i
+    for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        for i in range(2):
+            first = max(2 * blocks * shard // threads - i * blocks, 0)
+            last = min(2 * blocks * (shard + 1) // threads - i * blocks, blocks)
+            if first < last:
+                _pack_columns(&both[i], first, last)
+    for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        for i in range(2):
+            first, last = max(2 * m * shard // threads - i * m, 0), min(2 * m * (shard + 1) // threads - i * m, m)
+            if first < last:
+                _some_rows(&both[i], first, last)
+    for row in prange(m, num_threads=threads, schedule="static"):
+        kernels.f32.add(n, both[1].c + row * both[1].c_row, both[0].c + row * both[0].c_row)
 
 
 ctypedef fused real:

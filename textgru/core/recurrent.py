@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from textgru.core.checks import check_array, check_index, check_probability, check_size, float_dtype
-from textgru.core.dropout import dropout as apply_dropout
 from textgru.core.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
 from textgru.core.products import Products
+from textgru.core.row_order import RowOrder
 from textgru.core.workspace import Workspace
 
 
@@ -19,10 +19,9 @@ from textgru.core.workspace import Workspace
 class _Pass:
     """What the backward pass needs of the forward pass besides the workspace."""
 
-    steps: int
-    batch: int
+    order: RowOrder
     x: np.ndarray  # the input (N, I), or the table (V, I) that `index` points into
-    index: np.ndarray | None  # (T, B)
+    index: np.ndarray | None  # (N,)
     projected_table: bool
     keys: list[int]  # of the dropout masks, one for each layer but the last
 
@@ -84,12 +83,13 @@ class Recurrent(Layer):
 
         x (T, B, I); h_0 (L, B, H), zeros when not given. `training=False` keeps nothing for a backward pass and
         applies no dropout. `copy=False` returns y as a view of the workspace, good until the next call. The array x
-        itself is kept for the backward pass: leave it as it is until then.
+        itself may be kept for the backward pass: leave it as it is until then.
         Raises TypeError or ValueError on arrays that don't fit.
         """
         check_array("x", x, self.dtype, ("seq", "batch", self.input_size))
-        steps, batch = x.shape[:2]
-        return self._forward(x.reshape(steps * batch, -1), None, steps, batch, h_0, training, copy)
+        order = RowOrder(*x.shape[:2])
+        y, h_n = self.forward_rows(self._in_order("x", x, order, training), None, order, h_0, training=training)
+        return self._in_steps(y, order, training, copy), h_n
 
     def forward_lookup(
         self,
@@ -106,8 +106,9 @@ class Recurrent(Layer):
         """
         check_array("table", table, self.dtype, ("rows", self.input_size))
         check_index("index", index, ("seq", "batch"), table.shape[0])
-        steps, batch = index.shape
-        return self._forward(table, index, steps, batch, h_0, training, copy)
+        order = RowOrder(*index.shape)
+        y, h_n = self.forward_rows(table, order.take(index), order, h_0, training=training)
+        return self._in_steps(y, order, training, copy), h_n
 
     def backward(
         self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True, copy: bool = True
@@ -120,26 +121,99 @@ class Recurrent(Layer):
         """
         if self._pass is None:
             raise RuntimeError("backward: call forward with training=True first")
-        done = self._pass
-        steps, batch, x, index, keys = done.steps, done.batch, done.x, done.index, done.keys
-        check_array("dy", dy, self.dtype, (steps, batch, self.hidden_size))
+        order, looked_up = self._pass.order, self._pass.index is not None
+        check_array("dy", dy, self.dtype, (order.steps, order.batch, self.hidden_size))
         if dh_n is not None:
-            check_array("dh_n", dh_n, self.dtype, (self.num_layers, batch, self.hidden_size))
+            check_array("dh_n", dh_n, self.dtype, (self.num_layers, order.batch, self.hidden_size))
+        rows = self._in_order("dy", dy, order, True)
+        dx, dh_0 = self.backward_rows(rows, dh_n, input_gradient=input_gradient)
+        if dx is None:
+            return None, dh_0
+        if looked_up:
+            return (dx.copy() if copy else dx), dh_0
+        return self._in_steps(dx, order, True, copy), dh_0
+
+    def forward_rows(
+        self,
+        x: np.ndarray,
+        index: np.ndarray | None,
+        order: RowOrder,
+        h_0: np.ndarray | None = None,
+        *,
+        training: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As forward for rows in the core's own order: x (N, I), or with index (N,) the table (V, I) it points into.
+
+        Returns y (N, H), a view of the workspace, and h_n. Only h_0 is checked.
+        """
+        if h_0 is not None:
+            check_array("h_0", h_0, self.dtype, (self.num_layers, order.batch, self.hidden_size))
+        work, products = self._room(training), self._products(training)
+        hidden, blocks, rows, batch = self.hidden_size, self.weight_blocks, order.rows, order.batch
+        # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
+        projected_table = index is not None and 2 * x.shape[0] <= rows
+        keys: list[int] = []
+        if training:
+            self._pass = None
+            if self.dropout:
+                keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
+        h_n = np.empty((self.num_layers, batch, hidden), self.dtype)
+        source = x
+        if index is not None and not projected_table:
+            source = work.get("rows", rows, self.input_size)
+            gather(x, index, source)
+        for layer in range(self.num_layers):
+            b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
+            b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
+            projected = work.get("projected", source.shape[0], blocks * hidden)
+            products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
+            h = work.get(f"h_l{layer}", rows + batch, hidden)
+            order.begin(h, 0.0 if h_0 is None else h_0[layer])
+            saved = work.get(
+                f"saved_l{layer}" if training else "saved", rows if training else batch, self.saved_blocks * hidden
+            )
+            self._forward_layer(
+                products,
+                work,
+                order,
+                projected,
+                index if projected_table and layer == 0 else None,
+                self.parameters[f"weight_hh_l{layer}"],
+                b_hh,
+                h,
+                saved,
+            )
+            source = order.states(h)
+            order.last(source, h_n[layer])
+            if keys and layer < self.num_layers - 1:
+                dropped = work.get(f"dropped_l{layer}", rows, hidden)
+                order.drop(dropped, self.dropout, keys[layer], variational=self.variational_dropout, source=source)
+                source = dropped
+        if training:
+            self._pass = _Pass(order, x, index, projected_table, keys)
+        return order.states(h), h_n
+
+    def backward_rows(
+        self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """As backward after forward_rows: dy (N, H) and dx are rows in the core's own order, or dx is the table's
+        gradient; a view of the workspace. Nothing is checked."""
+        done = self._pass
+        assert done is not None
+        order, x, index, keys = done.order, done.x, done.index, done.keys
         self._pass = None
         work, hidden, products = self._workspace, self.hidden_size, self._products(True)
-        rows = steps * batch
+        rows, batch = order.rows, order.batch
         dh_0 = np.zeros((self.num_layers, batch, hidden), self.dtype)
         if dh_n is not None:
             dh_0[...] = dh_n
-        scratch = work.get("product", batch, self.weight_blocks * hidden)
         dx: np.ndarray | None = None
         for layer in reversed(range(self.num_layers)):
             w_ih, w_hh = self.parameters[f"weight_ih_l{layer}"], self.parameters[f"weight_hh_l{layer}"]
             dw_ih, dw_hh = self.gradients[f"weight_ih_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
-            h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
-            saved = work.get(f"saved_l{layer}", steps, batch, self.saved_blocks * hidden)
-            self._backward_layer(products, dy, w_hh, h, saved, dh_0[layer], scratch, dw_hh)
-            saved = saved.reshape(rows, -1)
+            h = work.get(f"h_l{layer}", rows + batch, hidden)
+            saved = work.get(f"saved_l{layer}", rows, self.saved_blocks * hidden)
+            self._backward_layer(products, work, order, dy, w_hh, h, saved, dh_0[layer], dw_hh)
             dtable = None
             if layer == 0 and done.projected_table:
                 dtable = work.get("projected", x.shape[0], self.weight_blocks * hidden)
@@ -149,18 +223,17 @@ class Recurrent(Layer):
                     saved, dtable, self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"]
                 )
             if layer:
-                below = work.get(f"h_l{layer - 1}", steps + 1, batch, hidden)[1:].reshape(rows, hidden)
+                below = order.states(work.get(f"h_l{layer - 1}", rows + batch, hidden))
                 if keys:
                     below = work.get(f"dropped_l{layer - 1}", rows, hidden)
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
                 self._input_gradients(products, saved, below, w_ih, dw_ih, dx)
                 if keys:
-                    self._drop(dx, keys[layer - 1], batch)
-                dy = dx.reshape(steps, batch, hidden)
+                    order.drop(dx, self.dropout, keys[layer - 1], variational=self.variational_dropout)
+                dy = dx
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(products, saved, x, w_ih, dw_ih, dx)
-                dx = dx.reshape(steps, batch, -1) if dx is not None else None
             elif dtable is not None:
                 # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dx = dprojected @ W_ih
                 products.multiply(dtable.T, x, dw_ih)
@@ -173,98 +246,55 @@ class Recurrent(Layer):
                 dx = work.get("dtable", *x.shape) if input_gradient else None
                 if dx is not None and drows is not None:
                     dx[...] = 0
-                    scatter_add(index.reshape(-1), drows, dx)
-        return (dx.copy() if copy and dx is not None else dx), dh_0
+                    scatter_add(index, drows, dx)
+        return dx, dh_0
 
-    def _forward(
-        self,
-        x: np.ndarray,
-        index: np.ndarray | None,
-        steps: int,
-        batch: int,
-        h_0: np.ndarray | None,
-        training: bool,
-        copy: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if h_0 is not None:
-            check_array("h_0", h_0, self.dtype, (self.num_layers, batch, self.hidden_size))
-        work, products = self._workspace if training else self._inference_workspace, self._products(training)
-        hidden, blocks, rows = self.hidden_size, self.weight_blocks, steps * batch
-        # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
-        projected_table = index is not None and 2 * x.shape[0] <= rows
-        keys: list[int] = []
-        if training:
-            self._pass = None
-            if self.dropout:
-                keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
-        h_n = np.empty((self.num_layers, batch, hidden), self.dtype)
-        scratch = work.get("product", batch, blocks * hidden)
-        source = x
-        if index is not None and not projected_table:
-            source = work.get("rows", rows, self.input_size)
-            gather(x, index.reshape(-1), source)
-        for layer in range(self.num_layers):
-            b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
-            b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
-            projected = work.get("projected", source.shape[0], blocks * hidden)
-            products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
-            h = work.get(f"h_l{layer}", steps + 1, batch, hidden)
-            h[0] = 0 if h_0 is None else h_0[layer]
-            saved = work.get(
-                f"saved_l{layer}" if training else "saved", steps if training else 1, batch, self.saved_blocks * hidden
-            )
-            self._forward_layer(
-                products,
-                projected,
-                index if projected_table and layer == 0 else None,
-                self.parameters[f"weight_hh_l{layer}"],
-                b_hh,
-                h,
-                saved,
-                scratch,
-            )
-            h_n[layer] = h[steps]
-            source = h[1:].reshape(rows, hidden)
-            if keys and layer < self.num_layers - 1:
-                dropped = work.get(f"dropped_l{layer}", rows, hidden)
-                np.copyto(dropped, source)
-                self._drop(dropped, keys[layer], batch)
-                source = dropped
-        if training:
-            self._pass = _Pass(steps, batch, x, index, projected_table, keys)
-        y = h[1:]
-        return (y.copy() if copy else y), h_n
+    def _room(self, training: bool) -> Workspace:
+        return self._workspace if training else self._inference_workspace
 
-    def _drop(self, rows: np.ndarray, key: int, batch: int) -> None:
-        """Dropout on rows (T * B, H), in place."""
-        apply_dropout(rows.reshape(-1), self.dropout, key, batch * self.hidden_size if self.variational_dropout else 0)
+    def _in_order(self, name: str, array: np.ndarray, order: RowOrder, training: bool) -> np.ndarray:
+        """array (T, B, n) as rows (N, n): a view of it, or a buffer of the workspace."""
+        if order.whole:
+            return order.take(array)
+        return order.take(array, self._room(training).get(name, order.rows, array.shape[2]))
 
-    # What a cell provides. Shapes: projected (N, weight_blocks H) or with index (V, weight_blocks H); h (T + 1, B, H)
-    # with h[0] given; saved (T, B, saved_blocks H), (1, B, saved_blocks H) where nothing is kept; scratch
-    # (B, weight_blocks H).
+    def _in_steps(self, rows: np.ndarray, order: RowOrder, training: bool, copy: bool) -> np.ndarray:
+        """Rows (N, n) of the workspace as an array (T, B, n): a copy, or in the workspace as well."""
+        if order.whole:
+            return order.put(rows).copy() if copy else order.put(rows)
+        if copy:
+            return order.put(rows)
+        buffer = self._room(training).get("in steps", order.rows, rows.shape[1])
+        return order.put(rows, buffer.reshape(order.steps, order.batch, -1))
+
+    # What a cell provides. Rows are in the order given. Shapes: projected (N, weight_blocks H) or with index (V,
+    # weight_blocks H); h (N + B, H) with the states before the first step given; saved (N, saved_blocks H), or
+    # (B, saved_blocks H) where nothing is kept. `work` has room for whatever else it needs.
 
     def _forward_layer(
         self,
         products: Products,
+        work: Workspace,
+        order: RowOrder,
         projected: np.ndarray,
         index: np.ndarray | None,
         w_hh: np.ndarray,
         b_hh: np.ndarray,
         h: np.ndarray,
         saved: np.ndarray,
-        scratch: np.ndarray,
     ) -> None:
         raise NotImplementedError
 
     def _backward_layer(
         self,
         products: Products,
+        work: Workspace,
+        order: RowOrder,
         dy: np.ndarray,
         w_hh: np.ndarray,
         h: np.ndarray,
         saved: np.ndarray,
         dh: np.ndarray,
-        scratch: np.ndarray,
         dw_hh: np.ndarray,
     ) -> None:
         """`saved` becomes the gradients before the activations; dh (B, H), in dh_n, becomes dh_0."""

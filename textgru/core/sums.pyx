@@ -2,35 +2,61 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.stdlib cimport calloc, free
 
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
+cdef Py_ssize_t FEWEST_HALVED = 64
+
 
 def column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate=False) -> None:
-    """sums (C,) = the sum of the rows of x (N, C), added in the order of the rows. Threads share the columns.
+    """sums (C,) = the sum of the rows of x (N, C). The rows have to be contiguous, not x itself.
 
-    The rows of x have to be contiguous, not x itself.
+    Many rows are added up as two halves, so that two threads have one each (see textgru.core.row_order); threads share
+    the columns of both.
     """
     cdef Py_ssize_t N = x.shape[0]
     cdef Py_ssize_t C = x.shape[1]
-    cdef int shards = <int>min(<Py_ssize_t>threads_for(<double>N * C), C)
-    cdef int shard
+    cdef int halves = 2 if N >= FEWEST_HALVED else 1
+    cdef int shards = <int>min(<Py_ssize_t>threads_for(4.0 * N * C), C)
+    cdef int shard, half
     cdef Py_ssize_t stride = x.strides[0] // <Py_ssize_t>sizeof(floating)
+    cdef Py_ssize_t first, last
+    cdef floating* second
     if x.strides[1] != <Py_ssize_t>sizeof(floating) and C > 1:
         raise ValueError("x: expected contiguous rows")
+    if not N or not C:
+        if not accumulate:
+            sums[:] = 0
+        return
+    second = <floating*>calloc(C, sizeof(floating))
+    if second == NULL:
+        raise MemoryError(f"column_sums: no room for {C} sums")
     if not accumulate:
         sums[:] = 0
     for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        _sum_columns(N, stride, C * shard // shards, C * (shard + 1) // shards, &x[0, 0], &sums[0])
+        for half in range(halves):
+            first = max(halves * C * shard // shards - half * C, 0)
+            last = min(halves * C * (shard + 1) // shards - half * C, C)
+            if first < last:
+                _sum_columns(
+                    N * half // halves, N * (half + 1) // halves, stride, last - first, &x[0, first],
+                    second + first if half else &sums[first])
+    if floating is float:
+        kernels.f32.add(C, second, &sums[0])
+    else:
+        kernels.f64.add(C, second, &sums[0])
+    free(second)
 
 
 cdef void _sum_columns(
-    Py_ssize_t N, Py_ssize_t stride, Py_ssize_t first, Py_ssize_t last, const floating* x, floating* sums,
+    Py_ssize_t begin, Py_ssize_t end, Py_ssize_t stride, Py_ssize_t columns, const floating* x, floating* sums,
 ) noexcept nogil:
+    """Of rows begin..end-1."""
     cdef Py_ssize_t i
-    for i in range(N):
+    for i in range(begin, end):
         if floating is float:
-            kernels.f32.add(last - first, x + i * stride + first, sums + first)
+            kernels.f32.add(columns, x + i * stride, sums)
         else:
-            kernels.f64.add(last - first, x + i * stride + first, sums + first)
+            kernels.f64.add(columns, x + i * stride, sums)

@@ -1,6 +1,9 @@
 """How many threads the core uses, and when sharing work among them pays."""
 
 import os
+from time import perf_counter
+
+from cython.parallel cimport parallel
 
 cdef extern from *:
     """
@@ -11,6 +14,13 @@ cdef extern from *:
     #endif
     """
     const int TEXTGRU_OPENMP
+
+cdef extern from "team.h" nogil:
+    ctypedef struct team:
+        pass
+    void team_begin(team* t)
+    void team_wait(team* t)
+    const int TEAM_MOST
 
 # Below this many multiply-adds a parallel region costs more than it saves (a region takes about 5 microseconds).
 cdef double SMALLEST_SHARED_WORK = 4e5
@@ -55,6 +65,32 @@ def set_num_threads(threads) -> None:
 def get_num_threads() -> int:
     """The number of threads in use; at import OMP_NUM_THREADS, or the CPUs that this process may run on."""
     return count
+
+
+def wait_seconds() -> float:
+    """How long all threads take to wait for one another once, as they do at each token that they sample together.
+
+    The fastest of some thousands in a row. Two cores with a cache in common take about a tenth of a microsecond, two
+    on different chips or chiplets several times as long: a figure without which measurements on several threads can't
+    be compared.
+    """
+    cdef team together
+    cdef int threads = min(count, TEAM_MOST)
+    cdef int times = 2000
+    fastest = float("inf")
+    for _ in range(50):
+        team_begin(&together)
+        begin = perf_counter()
+        with nogil, parallel(num_threads=threads):
+            _wait(&together, times)
+        fastest = min(fastest, (perf_counter() - begin) / times)
+    return fastest
+
+
+cdef void _wait(team* together, int times) noexcept nogil:
+    cdef int _time
+    for _time in range(times):
+        team_wait(together)
 
 
 def _initial_threads() -> int:
