@@ -22,18 +22,22 @@ def check_array(name: str, array: object, dtype: np.dtype, shape: Sequence[int |
 
     A string in `shape` names a dimension that may have any size from 1 up.
     """
+    if isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous and _fits(array, shape):
+        return
     wanted = f"{dtype} array of shape ({', '.join(str(size) for size in shape)})"
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a {wanted}, got {type(array).__name__}")
     if array.dtype != dtype:
         raise TypeError(f"{name}: expected a {wanted}, got {array.dtype} of shape {array.shape}")
-    fits = array.ndim == len(shape) and all(
+    if not _fits(array, shape):
+        raise ValueError(f"{name}: expected a {wanted}, got shape {array.shape}")
+    raise ValueError(f"{name}: expected a C-contiguous array; use numpy.ascontiguousarray({name})")
+
+
+def _fits(array: np.ndarray, shape: Sequence[int | str]) -> bool:
+    return array.ndim == len(shape) and all(
         got >= 1 if isinstance(size, str) else got == size for got, size in zip(array.shape, shape, strict=True)
     )
-    if not fits:
-        raise ValueError(f"{name}: expected a {wanted}, got shape {array.shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name}: expected a C-contiguous array; use numpy.ascontiguousarray({name})")
 
 
 def check_index(name: str, array: object, shape: Sequence[int | str], bound: int) -> None:

@@ -95,10 +95,11 @@ static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, con
         memcpy(c + r * ldc, beside[r], columns * sizeof(float));
 }
 
-/* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. */
+/* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. `claims`:
+ * whether C is in no near cache; the lines of a tile then come while it is multiplied. */
 static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
                            size_t a_group, const UNIT *packed, size_t packed_block, const float *start,
-                           size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
+                           size_t start_row, float *c, size_t ldc, int claims, textgru_ahead *ahead)
 {
     const size_t groups = (m + TILE_ROWS - 1) / TILE_ROWS;
     for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
@@ -113,6 +114,9 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
             const float *begin = start ? start + first * start_row + column : NULL;
             float *to = c + first * ldc + column;
             const lines soon = some_lines(ahead, units, w);
+            for (size_t r = 0; claims && r < rows; r++)
+                for (size_t i = 0; i < columns; i += 16)
+                    CLAIM(to + r * ldc + i);
             if (columns % VECTOR_FLOATS == 0)
                 NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row,
                                     to, ldc, soon);
@@ -127,7 +131,7 @@ static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, s
                                   const float *start, size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
 {
     NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
-                   ldc, ahead);
+                   ldc, 0, ahead);
 }
 
 /* A row of floats, or two rows that are paired, as units. */
@@ -255,14 +259,15 @@ static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_ro
                                     next.rows ? next_elements : 0, next.rows / 16 + 1, 0, NULL };
             NAME(pack_left)(now.rows, elements, from, a_column, converted);
             NAME(multiply)(now.rows, n, now.count, converted, 1, TILE_ROWS, now.count * TILE_ROWS, w, packed_block,
-                           begin, begin_row, to, ldc, &ahead);
+                           begin, begin_row, to, ldc, 0, &ahead);
         } else {
             textgru_ahead ahead = { (const char *)next_from, a_row * sizeof(float), next.rows,
                                     next_elements / 16 + 1, 0, NULL };
             if (UNIT_K > 1)
                 NAME(convert)(now.rows, elements, from, a_row, converted, GEMM_UNITS);
             NAME(multiply)(now.rows, n, now.count, UNIT_K > 1 ? converted : (const UNIT *)from,
-                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc, &ahead);
+                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc, now.u == 0,
+                           &ahead);
         }
         now = next;
     }
