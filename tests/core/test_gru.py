@@ -9,6 +9,7 @@ import pytest
 from tests.reference import gru as reference_gru
 from tests.reference import relative_error
 from textgru.core import GRU, set_num_threads, simd
+from textgru.core.products import set_product_kernels
 
 SIZES = [1, 3, 17, 65]
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -86,6 +87,26 @@ def test_same_threads_give_the_same_bits(threads):
     for name, wanted in first.items():
         assert first[name].tobytes() == second[name].tobytes(), name
         assert np.isfinite(wanted).all()
+
+
+@both_conventions
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch", [20, 33, 64])
+def test_our_own_products_give_the_same_bits_for_any_threads(batch, precision, reset_after):
+    set_product_kernels("packed")
+    table, index = numbers((9, 17), 5, np.float32), np.random.default_rng(6).integers(0, 9, (20, batch))
+    dy = numbers((20, batch, 65), 3, np.float32)
+    results = []
+    for threads in (1, 2, 3, 7):
+        set_num_threads(threads)
+        gru = GRU(17, 65, 2, reset_after=reset_after, dropout=0.2, precision=precision, seed=0)
+        by_table = {"y": gru.forward_lookup(table, index)[0], "dtable": gru.backward(dy)[0]}
+        by_table |= {name: array.copy() for name, array in gru.gradients.items()}
+        results.append([by_table, run_numbers(gru, 20, batch)])
+    for other in results[1:]:
+        for got, wanted in zip(other, results[0], strict=True):
+            for name in wanted:
+                assert got[name].tobytes() == wanted[name].tobytes(), name
 
 
 @both_conventions

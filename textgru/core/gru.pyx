@@ -33,6 +33,9 @@ cdef extern from "team.h" nogil:
 # A sequence of so many steps repays packing the recurrent weights for it.
 cdef Py_ssize_t SHORTEST_PACKED = 8
 
+# A table is small, and one for each half of the batch, where there are so many times as many rows.
+cdef Py_ssize_t SMALL_TABLE = 16
+
 # Threads share the units where there are no more rows than so many a thread, and enough units to be worth the waiting.
 cdef Py_ssize_t MOST_ROWS_BY_UNITS = 4
 cdef Py_ssize_t FEWEST_UNITS_SHARED = 256
@@ -94,6 +97,10 @@ cdef struct Pass:
     # Backward: w_hh and h as above; gates IN/OUT (N, 4H): from the forward pass, then gradients before the activations
     const void* dy            # (N, H)
     void* dh                  # IN/OUT (B, H): dh_n; dh_0
+    void* sums[2]             # OUT (4H,): the sum of the gradients, those from sums_from on; one for each half
+    Py_ssize_t sums_from
+    void* tables[2]           # OUT (V, 3H): the sums of dn, dr, dz by index; or NULL
+    bint adds                 # whether the threads add up as they go: where each has a whole half
     void* scratch             # see _scratch
     # Where the products are our own, float32:
     const textgru_products* products
@@ -273,8 +280,48 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
             team_wait(p.threads)
 
 
-cdef void _backward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
+cdef inline void _add_row(
+    Pass* p, int half, Py_ssize_t row, Py_ssize_t begin, Py_ssize_t end, floating* typed,
+) noexcept nogil:
+    """Columns begin..end-1 of a row of gradients are added to the sums of its half."""
+    cdef Py_ssize_t H = p.H
+    cdef const floating* gradient = <const floating*>p.gates + row * 4 * H
+    cdef floating* sums = <floating*>p.sums[half]
+    cdef floating* table
+    cdef Py_ssize_t first = max(begin, p.sums_from)
+    if first < end:
+        if floating is float:
+            kernels.f32.add(end - first, gradient + first, sums + first)
+        else:
+            kernels.f64.add(end - first, gradient + first, sums + first)
+    if p.tables[half] != NULL and begin < 3 * H:
+        table = <floating*>p.tables[half] + p.index[row] * 3 * H
+        if floating is float:
+            kernels.f32.add(min(end, 3 * H) - begin, gradient + begin, table + begin)
+        else:
+            kernels.f64.add(min(end, 3 * H) - begin, gradient + begin, table + begin)
+
+
+cdef void _add_all(Pass* p, int shard, int shards, floating* typed) noexcept nogil:
+    """A thread's part of the sums, in the order in which threads add up as they go; threads share the columns."""
+    cdef Py_ssize_t columns = 4 * p.H
+    cdef Py_ssize_t t, b, begin, end
+    cdef Rows r
+    cdef int half
+    for half in range(2):
+        r = _rows_of(p.T, p.B, p.first_half, half, 0, p.B)
+        begin = max(2 * columns * shard // shards - half * columns, 0)
+        end = min(2 * columns * (shard + 1) // shards - half * columns, columns)
+        if r.rows <= 0 or begin >= end:
+            continue
+        for t in range(p.T - 1, -1, -1):
+            for b in range(r.rows):
+                _add_row(p, half, r.at + t * r.step + b, begin, end, typed)
+
+
+cdef void _backward_own(Pass* p, Rows r, int half, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
     """The same backward."""
+    cdef float* typed = NULL
     cdef Py_ssize_t t, b, gate, k
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t units = units_of(p.products, 3 * H)
@@ -308,6 +355,8 @@ cdef void _backward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t 
             for b in range(r.rows):
                 kernels.f32.gru_backward(
                     end - unit, H, dy + b * H + unit, h_prev + b * H + unit, gates + b * 4 * H + unit, d + b * H + unit)
+                if p.adds:
+                    _add_row(p, half, r.at + t * r.step + b, 0, 4 * H, typed)
             k = 3 * H
         else:
             for b in range(r.rows):
@@ -320,6 +369,8 @@ cdef void _backward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t 
             p.products.multiply(r.rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, ahead)
             for b in range(r.rows):
                 kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
+                if p.adds:
+                    _add_row(p, half, r.at + t * r.step + b, 0, 4 * H, typed)
             k = 2 * H
         # dh += [dr, dz, dn * r] @ W_hh, or [dr, dz] @ W_hh[:2H]
         left = gates + H
@@ -363,7 +414,7 @@ cdef void _run(Pass* p, bint forward, int shard, int shards, floating* typed) no
         if p.products != NULL and forward:
             _forward_own(p, r, shard, unit, unit_end)
         elif p.products != NULL:
-            _backward_own(p, r, shard, unit, unit_end)
+            _backward_own(p, r, half, shard, unit, unit_end)
         elif forward:
             _forward_blas(p, r, shard, typed)
         else:
@@ -420,6 +471,7 @@ cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
         threads = <int>min(<Py_ssize_t>threads, p.B)
     scratch = work.get("scratch", _scratch(p, p.B, threads))
     p.scratch = &scratch[0]
+    p.adds = p.products != NULL and not p.by_units and threads <= (1 if p.first_half == p.B else 2)
     with nogil:
         if p.products != NULL and forward:
             _pack_forward(p, &packed[0])
@@ -427,6 +479,9 @@ cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
             _pack_backward(p, &packed[0])
         with parallel(num_threads=threads):
             _run(p, forward, team_rank(), team_size(), typed)
+        if not forward and not p.adds:
+            with parallel(num_threads=threads):
+                _add_all(p, team_rank(), team_size(), typed)
 
 
 def _forward(
@@ -448,14 +503,38 @@ def _forward(
 
 def _backward(
     bint reset_after, order, const floating[:, ::1] dy, const floating[:, ::1] w_hh, const floating[:, ::1] h,
-    floating[:, ::1] gates, floating[:, ::1] dh, bint bf16, work, room,
+    floating[:, ::1] gates, floating[:, ::1] dh, floating[::1] sums, Py_ssize_t sums_from, index, table, bint bf16,
+    work, room,
 ):
-    """The gates become gradients, dh (in dh_n) dh_0."""
+    """The gates become gradients, dh (in dh_n) dh_0, sums[sums_from:] and table (V, 3H), or None, their sums."""
+    cdef const Py_ssize_t[::1] index_view
+    cdef floating[:, ::1] table_view
+    cdef floating[::1] second
+    cdef Py_ssize_t size = 0
     cdef Pass p
     p.reset_after, p.T, p.B, p.H, p.first_half = reset_after, order.steps, order.batch, h.shape[1], order.first
     p.dy, p.w_hh, p.h, p.keeps = &dy[0, 0], &w_hh[0, 0], <void*>&h[0, 0], True
     p.gates, p.dh = &gates[0, 0], &dh[0, 0]
+    p.tables[0] = p.tables[1] = NULL
+    if table is not None:
+        index_view, table_view, size = index, table, table.size
+        table[...] = 0
+        p.index, p.tables[0] = &index_view[0], &table_view[0, 0]
+    second = work.get("second", APART + 4 * p.H + size)[APART:]
+    second[:] = 0
+    sums[:] = 0
+    p.sums[0], p.sums[1], p.sums_from = &sums[0], &second[0], sums_from
+    if size:
+        p.tables[1] = &second[4 * p.H]
     _shared[floating](&p, False, bf16, work, room, NULL)
+    if floating is float:
+        kernels.f32.add(4 * p.H, &second[0], &sums[0])
+        if size:
+            kernels.f32.add(size, &second[4 * p.H], &table_view[0, 0])
+    else:
+        kernels.f64.add(4 * p.H, &second[0], &sums[0])
+        if size:
+            kernels.f64.add(size, &second[4 * p.H], &table_view[0, 0])
 
 
 class GRU(Recurrent):
@@ -491,10 +570,22 @@ class GRU(Recurrent):
             self.reset_after, order, projected, index, w_hh, b_hh, h, saved, products.precision == "bf16", work,
             products.room)
 
-    def _backward_layer(self, products, work, order, dy, w_hh, h, saved, dh, dw_hh):
+    def _backward_layer(self, products, work, order, dy, w_hh, h, saved, dh, dw_hh, db_ih, db_hh, index, dtable):
         H = self.hidden_size
+        sums, small = work.get("sums", 4 * H), dtable is not None and SMALL_TABLE * len(dtable) <= order.rows
         _backward(
-            self.reset_after, order, dy, w_hh, h, saved, dh, products.precision == "bf16", work, products.room)
+            self.reset_after, order, dy, w_hh, h, saved, dh, sums, 3 * H if dtable is not None else 0, index,
+            dtable if small else None, products.precision == "bf16", work, products.room)
+        if dtable is not None and not small:
+            dtable[...] = 0
+            scatter_add(index, saved[:, : 3 * H], dtable)
+        if dtable is not None:  # the same sum, of fewer rows
+            column_sums(dtable, sums[: 3 * H])
+        if db_ih is not None:
+            db_ih[: 2 * H], db_ih[2 * H :] = sums[H : 3 * H], sums[:H]
+            db_hh[...] = db_ih
+            if self.reset_after:
+                db_hh[2 * H :] = sums[3 * H :]
         before = order.before(h)
         if self.reset_after:
             # [dr, dz, dn * r].T @ h_prev
@@ -513,21 +604,3 @@ class GRU(Recurrent):
         if dx is not None:
             rolled[:H], rolled[H:] = w_ih[2 * H :], w_ih[: 2 * H]
             products.multiply(saved[:, : 3 * H], rolled, dx)
-
-    def _table_gradients(self, saved, index, dtable):
-        H = self.hidden_size
-        dtable[...] = 0
-        scatter_add(index, saved[:, H : 3 * H], dtable[:, : 2 * H])  # dr, dz
-        scatter_add(index, saved[:, :H], dtable[:, 2 * H :])  # dn
-
-    def _bias_gradients(self, saved, dtable, db_ih, db_hh):
-        H = self.hidden_size
-        sums = self._workspace.get("sums", 3 * H)
-        if dtable is None:
-            column_sums(saved[:, : 3 * H], sums)
-            db_ih[: 2 * H], db_ih[2 * H :] = sums[H:], sums[:H]
-        else:
-            column_sums(dtable, db_ih)
-        db_hh[...] = db_ih
-        if self.reset_after:
-            column_sums(saved[:, 3 * H :], db_hh[2 * H :])

@@ -213,15 +213,13 @@ class Recurrent(Layer):
             dw_ih, dw_hh = self.gradients[f"weight_ih_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
             h = work.get(f"h_l{layer}", rows + batch, hidden)
             saved = work.get(f"saved_l{layer}", rows, self.saved_blocks * hidden)
-            self._backward_layer(products, work, order, dy, w_hh, h, saved, dh_0[layer], dw_hh)
+            db_ih, db_hh = self.gradients.get(f"bias_ih_l{layer}"), self.gradients.get(f"bias_hh_l{layer}")
             dtable = None
             if layer == 0 and done.projected_table:
                 dtable = work.get("projected", x.shape[0], self.weight_blocks * hidden)
-                self._table_gradients(saved, index, dtable)
-            if self.bias:
-                self._bias_gradients(
-                    saved, dtable, self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"]
-                )
+            self._backward_layer(
+                products, work, order, dy, w_hh, h, saved, dh_0[layer], dw_hh, db_ih, db_hh, index, dtable
+            )
             if layer:
                 below = order.states(work.get(f"h_l{layer - 1}", rows + batch, hidden))
                 if keys:
@@ -235,11 +233,8 @@ class Recurrent(Layer):
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(products, saved, x, w_ih, dw_ih, dx)
             elif dtable is not None:
-                # projected = table @ W_ih.T + b: dW_ih = dprojected.T @ table, dx = dprojected @ W_ih
-                products.multiply(dtable.T, x, dw_ih)
                 dx = work.get("dtable", x.shape[0], self.input_size) if input_gradient else None
-                if dx is not None:
-                    products.multiply(dtable, w_ih, dx)
+                self._input_gradients(products, dtable, x, w_ih, dw_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
                 self._input_gradients(products, saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
@@ -296,8 +291,13 @@ class Recurrent(Layer):
         saved: np.ndarray,
         dh: np.ndarray,
         dw_hh: np.ndarray,
+        db_ih: np.ndarray | None,
+        db_hh: np.ndarray | None,
+        index: np.ndarray | None,
+        dtable: np.ndarray | None,
     ) -> None:
-        """`saved` becomes the gradients before the activations; dh (B, H), in dh_n, becomes dh_0."""
+        """`saved` becomes the gradients before the activations; dh (B, H), in dh_n, becomes dh_0. `dtable`, where the
+        layer's input was a table, becomes the sums of those gradients that belong to its rows."""
         raise NotImplementedError
 
     def _input_gradients(
@@ -309,13 +309,5 @@ class Recurrent(Layer):
         dw_ih: np.ndarray,
         dx: np.ndarray | None,
     ) -> None:
-        raise NotImplementedError
-
-    def _table_gradients(self, saved: np.ndarray, index: np.ndarray | None, dtable: np.ndarray) -> None:
-        raise NotImplementedError
-
-    def _bias_gradients(
-        self, saved: np.ndarray, dtable: np.ndarray | None, db_ih: np.ndarray, db_hh: np.ndarray
-    ) -> None:
-        """`dtable`, where there is one, is what _table_gradients made of `saved`: the same sum, of fewer rows."""
+        """From `saved` after _backward_layer, or `dtable` with the table as x."""
         raise NotImplementedError
