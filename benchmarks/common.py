@@ -72,10 +72,14 @@ def alternate(sides: dict[str, Callable[[], object]], rounds: int, warm_up: int 
     """Seconds of each call of each side, the sides in turn, after some of each that don't count.
 
     Before each call comes another one of the same side that doesn't count: until then the caches have the last side's
-    data, and its threads may still be spinning for more work.
+    data, and its threads may still be spinning for more work. "wait" are the seconds that threads take to wait for one
+    another, in each round: a virtual machine's CPUs may be on one chiplet now and on two in a minute, and then all
+    that several threads do takes longer.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in (*sides, "wait")}
     for number in range(rounds + warm_up):
+        if number >= warm_up:
+            seconds["wait"].append(wait_seconds())
         for name, side in sides.items():
             side()
             took = timed(side)
@@ -91,6 +95,11 @@ def rates(seconds: Sequence[float], tokens: int) -> dict[str, float]:
         "min": tokens / max(seconds),
         "max": tokens / min(seconds),
     }
+
+
+def waits(seconds: Sequence[float]) -> dict[str, float]:
+    """Nanoseconds that threads take to wait for one another: median, least, most."""
+    return {"median": 1e9 * statistics.median(seconds), "min": 1e9 * min(seconds), "max": 1e9 * max(seconds)}
 
 
 def written(rate: dict[str, float] | None) -> str:
@@ -124,7 +133,7 @@ def print_machine(gflops: float) -> None:
     facts = machine()
     print(
         f"{facts['cpu']}, {facts['threads']} threads, {facts['instruction_set']} kernels, {facts['blas']}; "
-        f"large sgemm {gflops:.0f} GFLOP/s; threads wait for one another in {1e9 * wait_seconds():.0f} ns"
+        f"large sgemm {gflops:.0f} GFLOP/s, threads wait {1e9 * wait_seconds():.0f} ns for one another"
     )
 
 

@@ -25,6 +25,7 @@ from benchmarks.common import (
     print_machine,
     print_table,
     rates,
+    waits,
     write_json,
     written,
 )
@@ -89,7 +90,9 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
         onnx = OnnxSampling(network, LENGTH, TEMPERATURE, threads=1)
         check_onnx_agreement(network, onnx.session)
         sides["onnxruntime"] = onnx.run
-    ranges = {name: rates(seconds, LENGTH) for name, seconds in alternate(sides, rounds).items()}
+    seconds = alternate(sides, rounds)
+    row["wait_ns"] = waits(seconds.pop("wait"))
+    ranges = {name: rates(taken, LENGTH) for name, taken in seconds.items()}
     row["ranges"] = ranges
     row |= {name: rate["median"] for name, rate in ranges.items()}
     for name in ("textgru", "textgru_int8"):
@@ -103,13 +106,16 @@ def main() -> None:
     rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
     gflops = blas_gflops()
     print_machine(gflops)
-    table = [["V, E, H, L", "fp32, tokens/s", "int8, tokens/s", "PyTorch", "ONNX Runtime", "fp32 ratio", "int8 ratio"]]
+    heading = ["V, E, H, L", "fp32, tokens/s", "int8, tokens/s", "PyTorch", "ONNX Runtime", "fp32 ratio", "int8 ratio",
+               "wait, ns"]  # fmt: skip
+    table = [heading]
     for row in rows:
         ranges = row["ranges"]
         table.append([
             ", ".join(map(str, row["configuration"][:4])),
             *(written(ranges.get(side)) for side in ("textgru", "textgru_int8", "pytorch", "onnxruntime")),
             *(f"{ratio:.1f}" if ratio else "-" for ratio in (row["textgru_ratio"], row["textgru_int8_ratio"])),
+            written(row["wait_ns"]),
         ])  # fmt: skip
     print_table(table)
     write_json(arguments.json, gflops, rows)

@@ -24,6 +24,7 @@ from benchmarks.common import (
     print_table,
     rates,
     timed,
+    waits,
     write_json,
     written,
 )
@@ -99,7 +100,9 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
         row["pytorch_threads"] = best_threads(torch, theirs)
         torch.set_num_threads(row["pytorch_threads"])
         sides |= {"pytorch": theirs.step, "pytorch_bf16": half.step}
-    ranges = {name: rates(seconds, batch * steps) for name, seconds in alternate(sides, rounds).items()}
+    seconds = alternate(sides, rounds)
+    row["wait_ns"] = waits(seconds.pop("wait"))
+    ranges = {name: rates(taken, batch * steps) for name, taken in seconds.items()}
     row["ranges"] = ranges
     row |= {name: rate["median"] for name, rate in ranges.items()}
     for name in ("textgru", "textgru_bf16"):
@@ -116,7 +119,7 @@ def main() -> None:
     gflops = max(before, blas_gflops())
     print_machine(gflops)
     heading = ["V, E, H, L, B, T", "fp32, tokens/s", "bf16, tokens/s", "PyTorch fp32", "PyTorch bf16 autocast",
-               "fp32 ratio", "bf16 ratio", "fp32 GFLOP/s", "bf16 GFLOP/s"]  # fmt: skip
+               "fp32 ratio", "bf16 ratio", "fp32 GFLOP/s", "bf16 GFLOP/s", "wait, ns"]  # fmt: skip
     table = [heading]
     for row in rows:
         ranges = row["ranges"]
@@ -125,7 +128,7 @@ def main() -> None:
         table.append([
             ", ".join(map(str, row["configuration"])), *(written(ranges.get(side)) for side in sides),
             *(f"{ratio:.2f}" if ratio else "-" for ratio in ratios),
-            *(f"{row[f'{side}_gflops']:.0f}" for side in sides[:2]),
+            *(f"{row[f'{side}_gflops']:.0f}" for side in sides[:2]), written(row["wait_ns"]),
         ])  # fmt: skip
     print_table(table)
     write_json(arguments.json, gflops, rows)
