@@ -8,6 +8,7 @@ import pytest
 from textgru.core import GRU, Linear, set_num_threads, simd
 from textgru.core.packing import pack
 from textgru.core.step import TokenStep
+from textgru.core.threads import has_openmp
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 
@@ -147,6 +148,23 @@ def test_generate_is_step_and_draw(reset_after, layers, hidden, threads, precisi
     np.testing.assert_array_equal(many.state, single.state)
     assert len(set(wanted)) > 10
     assert many.generate(3, u[:0], 0.9).tolist() == []
+
+
+@pytest.mark.skipif(not has_openmp(), reason="this build has no OpenMP: one thread only")
+def test_threads_that_wait_long_do_not_share(monkeypatch):
+    set_num_threads(2)
+    waits, seconds = [70e-9] * 3 + [1e-6] * 3, itertools.count(1, 0.1)
+    monkeypatch.setattr("textgru.core.step.wait_seconds", lambda *_: waits.pop(0))
+    monkeypatch.setattr("textgru.core.step.perf_counter", lambda: next(seconds))
+    parts, u = network(130, 5, 200, 1, dtype=np.float32), np.random.default_rng(1).random(20)
+    step, alone = TokenStep(*parts), TokenStep(*parts)
+    used, tokens = [], []
+    while waits:
+        tokens.append(step.generate(3, u, 0.9).tolist())
+        used.append(step.threads)
+    assert used == [2] * 9 + [1] * 7
+    set_num_threads(1)
+    assert tokens == [alone.generate(3, u, 0.9).tolist() for _ in tokens]
 
 
 def test_a_token_that_is_never_drawn():

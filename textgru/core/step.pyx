@@ -7,6 +7,8 @@ as the product of the layer above, and while other threads finish the output. Ev
 backwards, which finds the last ones still in the cache.
 """
 
+from time import perf_counter
+
 import numpy as np
 
 from cython cimport floating
@@ -23,6 +25,7 @@ from textgru.core import aligned
 from textgru.core.checks import check_array, check_index
 from textgru.core.packing import pack, pack_int8
 from textgru.core.products import Products
+from textgru.core.threads import wait_seconds
 
 cdef extern from "team.h" nogil:
     ctypedef struct team:
@@ -37,8 +40,15 @@ cdef extern from "team.h" nogil:
 
 PRECISIONS = ("fp32", "int8")
 
-# A step is shared among threads from so many bytes of weights on: below, the waiting costs more than it saves.
-cdef Py_ssize_t SMALLEST_SHARED_BYTES = 100_000
+# A step of so many bytes of weights is never shared among threads, one of so many always. Between, it is where the time
+# that it saves, at so many bytes a second, is more than that for waiting: after each layer and the output, three times
+# what a wait alone takes, for what the threads then read of one another. How long that is, is measured again after so
+# many seconds: on a virtual machine it changes.
+cdef Py_ssize_t LARGEST_ALONE = 50_000
+cdef Py_ssize_t SMALLEST_SHARED = 2_000_000
+cdef double BYTES_A_SECOND = 9e10
+cdef double WAITS = 3
+cdef double MEASURED_AGAIN = 0.25
 
 # The first layer's input products are made for the whole vocabulary beforehand where that is small.
 cdef Py_ssize_t LARGEST_TABLE = 1024
@@ -90,6 +100,9 @@ cdef class TokenStep:
     cdef readonly object logits
     cdef readonly str precision
     cdef readonly Py_ssize_t nbytes     # of the weights that a step reads
+    cdef readonly int threads           # how many the last call used
+    cdef double wait                    # seconds, when it was measured last
+    cdef double measured                # when that was; 0 before
     cdef bint single
     cdef bint quantized
     cdef bint reset_after
@@ -137,7 +150,7 @@ cdef class TokenStep:
         self.table = <void*>self._keep(table)
         weights = aligned.zeros((self.layers, sizeof(LayerWeights)), np.uint8)
         self.weights = <LayerWeights*><void*>self._keep(weights)
-        self.nbytes = 0
+        self.nbytes, self.threads, self.measured = 0, 1, 0
         for layer in range(self.layers):
             if layer or not has_table:
                 self._pack(
@@ -254,10 +267,19 @@ cdef class TokenStep:
     cdef int _threads(self) except -1:
         """The threads to use, with scratch for all of them."""
         cdef int threads = 1
-        if self.nbytes >= SMALLEST_SHARED_BYTES:
+        cdef double saved, now
+        if self.nbytes > LARGEST_ALONE:
             threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.padded // TEXTGRU_PACKED_COLUMNS)
+        if threads > 1 and self.nbytes < SMALLEST_SHARED:
+            now = perf_counter()
+            if self.measured == 0 or now > self.measured + MEASURED_AGAIN:
+                self.wait, self.measured = wait_seconds(3, 50), now
+            saved = self.nbytes * (1 - 1.0 / threads) / BYTES_A_SECOND
+            if saved < WAITS * self.wait * (self.layers + 1):
+                threads = 1
         if self.scratch.shape[0] < threads:
             self.scratch = aligned.zeros((threads, self.scratch_bytes), np.uint8)
+        self.threads = threads
         return threads
 
 

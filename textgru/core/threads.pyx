@@ -67,18 +67,17 @@ def get_num_threads() -> int:
     return count
 
 
-def wait_seconds() -> float:
+def wait_seconds(int regions=50, int times=2000) -> float:
     """How long all threads take to wait for one another once, as they do at each token that they sample together.
 
-    The fastest of some thousands in a row. Two cores with a cache in common take about a tenth of a microsecond, two
-    on different chips or chiplets several times as long: a figure without which measurements on several threads can't
-    be compared.
+    The fastest of some parallel regions, in each of which they wait so many times. Two cores with a cache in common
+    take about a tenth of a microsecond, two on different chips or chiplets several times as long: a figure without
+    which measurements on several threads can't be compared.
     """
     cdef team together
     cdef int threads = min(count, TEAM_MOST)
-    cdef int times = 2000
     fastest = float("inf")
-    for _ in range(50):
+    for _ in range(regions):
         team_begin(&together)
         begin = perf_counter()
         with nogil, parallel(num_threads=threads):
