@@ -358,6 +358,20 @@ def test_deterministic_is_the_same_for_any_threads(text_file, tmp_path, cli):
     assert len(set(weights)) == 1
 
 
+def test_a_training_that_got_no_better_says_so(tmp_path, cli):
+    """The text that is held out is unlike the rest: the more is learnt of that, the worse it is predicted."""
+    text = tmp_path / "text.txt"
+    text.write_text("ab" * 2000 + "c" * 500)
+    said = "no better  in the last 9 evaluations; with --patience 5 it would have ended sooner"
+    limits = [*SMALL, "--max-steps", 40, "--eval-every", 4]
+    assert said in cli("train", text, "--out", tmp_path / "whole", *limits).output
+    patient = cli("train", text, "--out", tmp_path / "patient", "--patience", 5, *limits).output
+    assert "out of patience after 24 steps" in patient
+    assert "no better" not in patient
+    learning = cli("train", text, "--out", tmp_path / "learning", *limits, "--max-steps", 12).output
+    assert "no better" not in learning
+
+
 def test_the_same_text_is_encoded_once(text_file, tmp_path, cli):
     screens = [
         cli("train", text_file, "--out", tmp_path / str(number), "--max-steps", 1, *SMALL, *more).stdout

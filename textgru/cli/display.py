@@ -21,6 +21,7 @@ from textgru.training_run import Plan, RunEvent, SampleEvent
 
 SMOOTHING = 0.95  # of the loss on the live line
 SHORT = 1.0  # seconds; of what takes less nothing is said
+MANY_WORSE = 5  # evaluations in a row without a lower loss, at the end
 
 
 def clock(seconds: float) -> str:
@@ -52,6 +53,7 @@ class PlainDisplay:
 
     def __init__(self) -> None:
         self._last_step: StepEvent | None = None
+        self._worse = 0  # evaluations since the best
         self._doing, self._since, self._told = "", 0.0, False
 
     def line(self, text: str) -> None:
@@ -101,6 +103,7 @@ class PlainDisplay:
         elif isinstance(event, SampleEvent):
             self.sample(event)
         elif isinstance(event, EvaluationEvent):
+            self._worse = 0 if event.best else self._worse + 1
             self.evaluation(event)
         elif isinstance(event, EndEvent):
             self.stopped = event.reason == "stopped"
@@ -131,6 +134,9 @@ class PlainDisplay:
                 f"best       validation loss {best.val_loss:.4f} nats a token ({best.val_loss / log(2):.3f} bits), "
                 f"{best.bits_per_char:.3f} bits a character, at step {best.step:,}"
             )
+        if end.reason == "finished" and self._worse >= MANY_WORSE:
+            sooner = f"with --patience {MANY_WORSE} it would have ended sooner"
+            self.line(f"no better  in the last {self._worse} evaluations; {sooner}")
         self.line(f"saved in   {out}; write with: textgru sample {shlex.quote(str(out))}")
         if self.stopped:
             self.line(f"go on with: textgru train --resume {shlex.quote(str(out))}")
