@@ -28,23 +28,30 @@ def median_seconds(function: Callable[[], object], rounds: int) -> float:
 
 def recurrences(rounds: int) -> list[list[str]]:
     """Forward and backward of one GRU layer alone (input as wide as the state), useful GFLOP/s."""
-    rows = [["recurrence: hidden, batch, steps", "forward", "backward"]]
+    rows = [["recurrence: hidden, batch, steps", "fp32 forward", "fp32 backward", "bf16 forward", "bf16 backward"]]
     for _, _, hidden, _, batch, steps in CONFIGURATIONS:
-        gru = GRU(hidden, hidden, seed=0)
-        x = np.random.default_rng(0).standard_normal((steps, batch, hidden)).astype(np.float32)
-        operations = 2 * 6 * hidden * hidden * steps * batch
-
-        def forward(gru: GRU = gru, x: np.ndarray = x) -> None:
-            gru.forward(x, copy=False)
-
-        def both(gru: GRU = gru, x: np.ndarray = x) -> None:
-            gru.forward(x, copy=False)
-            gru.backward(x, copy=False)
-
-        ahead, whole = median_seconds(forward, rounds), median_seconds(both, rounds)
-        rates = [operations / ahead / 1e9, 2 * operations / max(whole - ahead, 1e-9) / 1e9]
-        rows.append([f"{hidden}, {batch}, {steps}", *(f"{rate:.0f}" for rate in rates)])
+        row = [f"{hidden}, {batch}, {steps}"]
+        for precision in ("fp32", "bf16"):
+            row += [f"{rate:.0f}" for rate in recurrence(hidden, batch, steps, precision, rounds)]
+        rows.append(row)
     return rows
+
+
+def recurrence(hidden: int, batch: int, steps: int, precision: str, rounds: int) -> tuple[float, float]:
+    """Useful GFLOP/s of a forward and of a backward pass of one layer."""
+    gru = GRU(hidden, hidden, precision=precision, seed=0)
+    x = np.random.default_rng(0).standard_normal((steps, batch, hidden)).astype(np.float32)
+    operations = 2 * 6 * hidden * hidden * steps * batch
+
+    def forward() -> None:
+        gru.forward(x, copy=False)
+
+    def both() -> None:
+        gru.forward(x, copy=False)
+        gru.backward(x, copy=False)
+
+    ahead, whole = median_seconds(forward, rounds), median_seconds(both, rounds)
+    return operations / ahead / 1e9, 2 * operations / max(whole - ahead, 1e-9) / 1e9
 
 
 def elementwise(rounds: int) -> list[list[str]]:
