@@ -74,3 +74,12 @@ def test_dropout(steps, batch, variational):
         assert (masks[0, 0] != masks[0, other]).any()
     for step in range(1, steps):
         assert (masks[step] == masks[0]).all() == variational
+
+
+def test_arrays_that_may_not_be_written():
+    order, array = RowOrder(3, 40), numbered(3, 40)
+    wanted = order.take(array)
+    array.flags.writeable = False
+    np.testing.assert_array_equal(order.take(array), wanted)
+    wanted.flags.writeable = False
+    np.testing.assert_array_equal(order.put(wanted), array)

@@ -1,9 +1,10 @@
-"""Rows of a table by their number, and the gradient's way back."""
+"""Rows of a table by their number, and the gradient's way back; rows of a batch in the order of RowOrder, and back."""
 
 import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from textgru.core.simd cimport kernels
@@ -65,3 +66,42 @@ cdef void _scatter_columns(
             kernels.f32.add(columns, rows + i * row, table + index[i] * table_row)
         else:
             kernels.f64.add(columns, rows + i * row, table + index[i] * table_row)
+
+
+def take_halves(const uint8_t[:, :, ::1] array, uint8_t[:, ::1] rows, Py_ssize_t first) -> None:
+    """rows (N, n) = array (T, B, n) in the order of textgru.core.row_order.RowOrder; n in bytes.
+
+    The first half of the batch has `first` rows.
+    """
+    if array.shape[2]:
+        _copy_halves(
+            array.shape[0], array.shape[1], array.shape[2], first, &rows[0, 0], <uint8_t*>&array[0, 0, 0], False)
+
+
+def put_halves(const uint8_t[:, ::1] rows, uint8_t[:, :, ::1] array, Py_ssize_t first) -> None:
+    """The way back."""
+    if array.shape[2]:
+        _copy_halves(
+            array.shape[0], array.shape[1], array.shape[2], first, <uint8_t*>&rows[0, 0], &array[0, 0, 0], True)
+
+
+cdef void _copy_halves(
+    Py_ssize_t T, Py_ssize_t B, Py_ssize_t n, Py_ssize_t first, uint8_t* rows, uint8_t* array, bint back,
+) noexcept nogil:
+    """A thread has a half, as in a recurrence."""
+    cdef int threads = min(threads_for(<double>T * B * n), 2)
+    cdef Py_ssize_t t, size
+    cdef uint8_t* row
+    cdef uint8_t* there
+    cdef int half
+    for half in prange(2, num_threads=threads, schedule="static", chunksize=1):
+        for t in range(T):
+            if half == 0:
+                size, row, there = first * n, rows + t * first * n, array + t * B * n
+            else:
+                size, there = (B - first) * n, array + (t * B + first) * n
+                row = rows + (T * first + (T - 1 - t) * (B - first)) * n
+            if back:
+                memcpy(there, row, size)
+            else:
+                memcpy(row, there, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from textgru.core.dropout import dropout
+from textgru.core.lookup import put_halves, take_halves
 
 SMALLEST_HALF = 16  # rows of a batch
 
@@ -27,22 +28,21 @@ class RowOrder:
         self.middle = steps * self.first
 
     def take(self, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """array (T, B, ...) as rows (N, ...): a view of a whole batch, or else in `out`, if given."""
+        """array (T, B, ...) as rows (N, ...): a view of a whole batch, or else in `out` (C-contiguous), if given."""
         if self.whole:
             return array.reshape(self.rows, *array.shape[2:])
         if out is None:
             out = np.empty((self.rows, *array.shape[2:]), array.dtype)
-        first, second = self._halves(out)
-        first[...], second[...] = array[:, : self.first], array[:, self.first :]
+        take_halves(self._bytes(array), out.reshape(self.rows, -1).view(np.uint8), self.first)
         return out
 
     def put(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows (N, ...) as an array (T, B, ...): a view of a whole batch, or else in `out`, if given."""
+        """Rows (N, ...) as an array (T, B, ...): a view of a whole batch, or else in `out` (C-contiguous), if given."""
         if self.whole:
             return rows.reshape(self.steps, self.batch, *rows.shape[1:])
         if out is None:
             out = np.empty((self.steps, self.batch, *rows.shape[1:]), rows.dtype)
-        out[:, : self.first], out[:, self.first :] = self._halves(rows)
+        put_halves(np.ascontiguousarray(rows).reshape(self.rows, -1).view(np.uint8), self._bytes(out), self.first)
         return out
 
     def states(self, h: np.ndarray) -> np.ndarray:
@@ -83,6 +83,10 @@ class RowOrder:
             flat = rows[begin:end].reshape(-1)
             from_rows = None if source is None else source[begin:end].reshape(-1)
             dropout(flat, p, key, (last - first) * width, first * width, from_rows)
+
+    def _bytes(self, array: np.ndarray) -> np.ndarray:
+        """array (T, B, ...) as bytes (T, B, n)."""
+        return np.ascontiguousarray(array).reshape(self.steps, self.batch, -1).view(np.uint8)
 
     def _halves(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Views (T, rows of the half, ...), both from the first step on."""
