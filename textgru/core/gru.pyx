@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from textgru.core.blas cimport gemm
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_shared, units_of, whole_blocks
+from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels, textgru_ahead, textgru_products
 from textgru.core.threads cimport threads_for
 
@@ -310,8 +311,7 @@ cdef void _add_all(Pass* p, int shard, int shards, floating* typed) noexcept nog
     cdef int half
     for half in range(2):
         r = _rows_of(p.T, p.B, p.first_half, half, 0, p.B)
-        begin = max(2 * columns * shard // shards - half * columns, 0)
-        end = min(2 * columns * (shard + 1) // shards - half * columns, columns)
+        begin, end = share_of_half(columns, half, shard, shards), share_of_half(columns, half, shard + 1, shards)
         if r.rows <= 0 or begin >= end:
             continue
         for t in range(p.T - 1, -1, -1):

@@ -8,6 +8,7 @@ import numpy as np
 from cython.parallel cimport prange
 
 from textgru.core.blas cimport gemm_shared
+from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels, textgru_products
 from textgru.core.threads cimport threads_for
 
@@ -262,13 +263,12 @@ cdef void _multiply_both(Product* both) noexcept nogil:
     cdef int shard, i
     for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
         for i in range(2):
-            first = max(2 * blocks * shard // threads - i * blocks, 0)
-            last = min(2 * blocks * (shard + 1) // threads - i * blocks, blocks)
+            first, last = share_of_half(blocks, i, shard, threads), share_of_half(blocks, i, shard + 1, threads)
             if first < last:
                 _pack_columns(&both[i], first, last)
     for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1):
         for i in range(2):
-            first, last = max(2 * m * shard // threads - i * m, 0), min(2 * m * (shard + 1) // threads - i * m, m)
+            first, last = share_of_half(m, i, shard, threads), share_of_half(m, i, shard + 1, threads)
             if first < last:
                 _some_rows(&both[i], first, last)
     for row in prange(m, num_threads=threads, schedule="static"):

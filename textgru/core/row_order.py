@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from textgru.core.dropout import dropout
-from textgru.core.lookup import put_halves, take_halves
+from textgru.core.row_copies import put_halves, take_halves
 
 SMALLEST_HALF = 16  # rows of a batch
 

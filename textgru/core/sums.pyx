@@ -4,21 +4,19 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free
 
+from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
-
-cdef Py_ssize_t FEWEST_HALVED = 64
 
 
 def column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate=False) -> None:
     """sums (C,) = the sum of the rows of x (N, C). The rows have to be contiguous, not x itself.
 
-    Many rows are added up as two halves, so that two threads have one each (see textgru.core.row_order); threads share
-    the columns of both.
+    They are added up as two halves, so that two threads have one each (see textgru.core.row_order); threads share the
+    columns of both.
     """
     cdef Py_ssize_t N = x.shape[0]
     cdef Py_ssize_t C = x.shape[1]
-    cdef int halves = 2 if N >= FEWEST_HALVED else 1
     cdef int shards = <int>min(<Py_ssize_t>threads_for(4.0 * N * C), C)
     cdef int shard, half
     cdef Py_ssize_t stride = x.strides[0] // <Py_ssize_t>sizeof(floating)
@@ -36,12 +34,11 @@ def column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate=Fals
     if not accumulate:
         sums[:] = 0
     for shard in prange(shards, num_threads=shards, schedule="static", chunksize=1, nogil=True):
-        for half in range(halves):
-            first = max(halves * C * shard // shards - half * C, 0)
-            last = min(halves * C * (shard + 1) // shards - half * C, C)
+        for half in range(2):
+            first, last = share_of_half(C, half, shard, shards), share_of_half(C, half, shard + 1, shards)
             if first < last:
                 _sum_columns(
-                    N * half // halves, N * (half + 1) // halves, stride, last - first, &x[0, first],
+                    N * half // 2, N * (half + 1) // 2, stride, last - first, &x[0, first],
                     second + first if half else &sums[first])
     if floating is float:
         kernels.f32.add(C, second, &sums[0])

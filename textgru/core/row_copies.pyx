@@ -1,0 +1,46 @@
+"""Rows of a batch at many steps into the order of textgru.core.row_order.RowOrder, and back."""
+
+from cython.parallel cimport prange
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
+
+from textgru.core.threads cimport threads_for
+
+
+def take_halves(const uint8_t[:, :, ::1] array, uint8_t[:, ::1] rows, Py_ssize_t first) -> None:
+    """rows (N, n) = array (T, B, n) in that order; n in bytes.
+
+    The first half of the batch has `first` rows.
+    """
+    if array.shape[2]:
+        _copy_halves(
+            array.shape[0], array.shape[1], array.shape[2], first, &rows[0, 0], <uint8_t*>&array[0, 0, 0], False)
+
+
+def put_halves(const uint8_t[:, ::1] rows, uint8_t[:, :, ::1] array, Py_ssize_t first) -> None:
+    """The way back."""
+    if array.shape[2]:
+        _copy_halves(
+            array.shape[0], array.shape[1], array.shape[2], first, <uint8_t*>&rows[0, 0], &array[0, 0, 0], True)
+
+
+cdef void _copy_halves(
+    Py_ssize_t T, Py_ssize_t B, Py_ssize_t n, Py_ssize_t first, uint8_t* rows, uint8_t* array, bint back,
+) noexcept nogil:
+    """A thread has a half, as in a recurrence."""
+    cdef int threads = min(threads_for(<double>T * B * n), 2)
+    cdef Py_ssize_t t, size
+    cdef uint8_t* row
+    cdef uint8_t* there
+    cdef int half
+    for half in prange(2, num_threads=threads, schedule="static", chunksize=1):
+        for t in range(T):
+            if half == 0:
+                size, row, there = first * n, rows + t * first * n, array + t * B * n
+            else:
+                size, there = (B - first) * n, array + (t * B + first) * n
+                row = rows + (T * first + (T - 1 - t) * (B - first)) * n
+            if back:
+                memcpy(there, row, size)
+            else:
+                memcpy(row, there, size)
