@@ -43,12 +43,15 @@ class Training:
         self.state = network.initial_state(tokens.shape[1])
         self.loss = float("nan")
 
-    def gradients(self) -> dict[str, np.ndarray]:
+    def pass_over(self) -> None:
         self.loss, self.state = self.network.loss_and_grad(self.tokens, self.targets, self.state)
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        self.pass_over()
         return self.network.parameters.views(self.network.parameters.gradients)
 
     def step(self) -> None:
-        self.gradients()
+        self.pass_over()
         norm = gradient_norm(self.network.parameters)
         self.optimizer.step(gradient_scale=min(1.0, 1.0 / norm))
 

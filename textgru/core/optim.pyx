@@ -10,10 +10,14 @@ from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
 from textgru.core import aligned
+from textgru.core.parameters import ALIGNMENT
 
 # Elements that a thread takes at a time. Sums are made block by block, then over the blocks in order: the same bits
 # for any thread count.
 cdef Py_ssize_t BLOCK = 16384
+
+# Elements of a cache line in float32, which parameters begin at.
+cdef Py_ssize_t LINE = ALIGNMENT
 
 
 def _block_sums(const floating[::1] x, double[::1] sums):
@@ -75,44 +79,46 @@ class AdamW:
         self.exp_avg = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.exp_avg_sq = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.steps = 0
-        self._segments = [
-            (where, self.weight_decay if len(parameters.shapes[name]) > 1 else 0.0)
-            for name, where in parameters.slices.items()
-        ]
+        self._ends = np.array([where.stop for where in parameters.slices.values()], np.intp)
+        self._decays = np.array(
+            [self.weight_decay if len(parameters.shapes[name]) > 1 else 0.0 for name in parameters.slices])
 
     def step(self, *, lr=None, gradient_scale=1.0) -> None:
         """One update from `parameters.gradients`, multiplied by gradient_scale first; `lr` replaces the one set."""
         if lr is not None:
             self.lr = float(lr)
         self.steps += 1
-        for where, decay in self._segments:
-            _adamw(
-                gradient_scale, self.lr, self.betas[0], self.betas[1], self.eps, decay, self.steps,
-                self.parameters.gradients[where], self.exp_avg[where], self.exp_avg_sq[where],
-                self.parameters.values[where])
+        _adamw(
+            gradient_scale, self.lr, self.betas[0], self.betas[1], self.eps, self.steps, self._ends, self._decays,
+            self.parameters.gradients, self.exp_avg, self.exp_avg_sq, self.parameters.values)
 
 
 def _adamw(
-    double gradient_scale, double lr, double beta1, double beta2, double eps, double decay, long steps,
+    double gradient_scale, double lr, double beta1, double beta2, double eps, long steps,
+    const Py_ssize_t[::1] ends, const double[::1] decays,
     const floating[::1] g, floating[::1] m, floating[::1] v, floating[::1] w,
 ):
+    """Parameter after parameter, up to element ends[i] with decays[i]; the gaps before them are zeros and stay so."""
     cdef Py_ssize_t n = w.shape[0]
-    cdef Py_ssize_t blocks = (n + BLOCK - 1) // BLOCK
     cdef int threads = threads_for(4.0 * n)
     cdef double correction1 = 1 - pow(beta1, steps)
     cdef double correction2 = 1 - pow(beta2, steps)
-    cdef Py_ssize_t block, i, size
-    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        i = block * BLOCK
-        size = min(BLOCK, n - i)
-        if floating is float:
-            kernels.f32.adamw(
-                size, gradient_scale, lr, beta1, beta2, eps, decay, correction1, correction2,
-                &g[i], &m[i], &v[i], &w[i])
-        else:
-            kernels.f64.adamw(
-                size, gradient_scale, lr, beta1, beta2, eps, decay, correction1, correction2,
-                &g[i], &m[i], &v[i], &w[i])
+    cdef Py_ssize_t i, begin, size
+    cdef int shard
+    for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
+        for i in range(ends.shape[0]):
+            begin = max(n // LINE * shard // threads * LINE, ends[i - 1] if i else 0)
+            size = min(n // LINE * (shard + 1) // threads * LINE, ends[i]) - begin
+            if size <= 0:
+                continue
+            if floating is float:
+                kernels.f32.adamw(
+                    size, gradient_scale, lr, beta1, beta2, eps, decays[i], correction1, correction2,
+                    &g[begin], &m[begin], &v[begin], &w[begin])
+            else:
+                kernels.f64.adamw(
+                    size, gradient_scale, lr, beta1, beta2, eps, decays[i], correction1, correction2,
+                    &g[begin], &m[begin], &v[begin], &w[begin])
 
 
 def lerp(floating[::1] y, const floating[::1] x, double weight) -> None:

@@ -17,8 +17,10 @@
 static inline __attribute__((always_inline)) void NAME(tile)(const int rows, const int vectors, size_t units,
                                                              const UNIT *a, size_t a_row, size_t a_unit,
                                                              const UNIT *packed, const float *start, size_t start_row,
-                                                             float *c, size_t ldc, lines ahead)
+                                                             float *c, size_t ldc, const lines *ahead)
 {
+    const char *fetched = ahead->at;
+    const size_t step = ahead->step, last = ahead->last;
     register_vector sum[TILE_ROWS][TILE_VECTORS];
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -35,8 +37,8 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
         }
     }
     for (size_t u = 0; u < units; u++) {
-        PREFETCH(ahead.at);
-        ahead.at += u < ahead.last ? ahead.step : 0;
+        PREFETCH(fetched);
+        fetched += u < last ? step : 0;
         WEIGHT w[TILE_VECTORS];
         UNROLL
         for (int v = 0; v < vectors; v++)
@@ -65,7 +67,7 @@ static inline __attribute__((always_inline)) void NAME(tile)(const int rows, con
 
 static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
                                 const UNIT *packed, const float *start, size_t start_row, float *c, size_t ldc,
-                                lines ahead)
+                                const lines *ahead)
 {
     switch (rows * 8 + vectors) {
         CASES(1)
@@ -83,7 +85,7 @@ static void NAME(whole_vectors)(size_t rows, size_t vectors, size_t units, const
 /* As whole_vectors, for a number of columns that fills no whole vectors: by way of a tile beside. */
 static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, const UNIT *a, size_t a_row,
                                   size_t a_unit, const UNIT *packed, const float *start, size_t start_row, float *c,
-                                  size_t ldc, lines ahead)
+                                  size_t ldc, const lines *ahead)
 {
     float beside[TILE_ROWS][TILE_VECTORS * VECTOR_FLOATS];
     memset(beside, 0, sizeof(beside));
@@ -119,10 +121,10 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
                     CLAIM(to + r * ldc + i);
             if (columns % VECTOR_FLOATS == 0)
                 NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row,
-                                    to, ldc, soon);
+                                    to, ldc, &soon);
             else
                 NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc,
-                                      soon);
+                                      &soon);
         }
     }
 }
