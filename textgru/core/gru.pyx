@@ -48,9 +48,9 @@ cdef inline void _forward_row(
 ) noexcept nogil:
     if reset_after:
         if floating is float:
-            kernels.f32.gru_forward(H, H, x, g, b, h_prev, gates, h)
+            kernels.f32.gru_forward(H, H, x, g, H, b, h_prev, gates, h)
         else:
-            kernels.f64.gru_forward(H, H, x, g, b, h_prev, gates, h)
+            kernels.f64.gru_forward(H, H, x, g, H, b, h_prev, gates, h)
     elif floating is float:
         kernels.f32.gru_before_output(H, H, x, g, b, h_prev, gates, h)
     else:
@@ -117,8 +117,9 @@ cdef Py_ssize_t APART = 1024
 
 
 cdef inline Py_ssize_t _scratch(Pass* p, Py_ssize_t row, int shard) noexcept nogil:
-    """Where a thread's scratch begins, 4H numbers for each of its rows from `row` on; or for all, with units shared."""
-    return 4 * p.H * (row + (p.B * shard if p.by_units else 0)) + APART * shard
+    """Where a thread's scratch begins, 4H numbers or those of 4 blocks of units for each of its rows from `row` on; or
+    for all, with units shared."""
+    return 4 * max(p.H, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS) * (row + (p.B * shard if p.by_units else 0)) + APART * shard
 
 
 cdef inline Py_ssize_t _converted(Pass* p, Py_ssize_t row, Py_ssize_t units, int shard) noexcept nogil:
@@ -214,7 +215,7 @@ cdef void _fetch(textgru_ahead* ahead, const float* start, Py_ssize_t count, tex
 
 cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
     """Units unit..end-1 of some rows through all steps, products by our own kernels."""
-    cdef Py_ssize_t t, b, row, gate, at
+    cdef Py_ssize_t t, b, row, gate, at, block, first, count
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t units = units_of(p.products, H)
     cdef Py_ssize_t weights = whole_blocks(H) * units
@@ -248,11 +249,23 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
             if p.keeps:
                 _fetch(&gates_ahead, gates + r.step * 4 * H, r.rows * 4 * H, ahead)
                 ahead = &gates_ahead
-        for gate in range(3 if p.reset_after else 2):
-            p.products.multiply(
-                r.rows, end - unit, H, left, left_row, p.packed + gate * weights + unit * units, NULL, 0,
-                g + gate * H + unit, 3 * H, ahead)
-        if not p.reset_after:
+        if p.reset_after:
+            for block in range(whole_blocks(end - unit) // TEXTGRU_PACKED_COLUMNS):
+                first = unit + block * TEXTGRU_PACKED_COLUMNS
+                count = min(end - first, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS)
+                for gate in range(3):
+                    p.products.multiply(
+                        r.rows, count, H, left, left_row, p.packed + gate * weights + first * units, NULL, 0,
+                        g + gate * TEXTGRU_PACKED_COLUMNS, 3 * TEXTGRU_PACKED_COLUMNS, ahead)
+                for b in range(r.rows):
+                    row = p.index[at + b] if p.index != NULL else at + b
+                    kernels.f32.gru_forward(
+                        count, H, x + row * 3 * H + first, g + b * 3 * TEXTGRU_PACKED_COLUMNS, TEXTGRU_PACKED_COLUMNS,
+                        b_hh + first, h_prev + b * H + first, gates + b * 4 * H + first, h + b * H + first)
+        else:
+            for gate in range(2):
+                p.products.multiply(
+                    r.rows, H, H, left, left_row, p.packed + gate * weights, NULL, 0, g + gate * H, 3 * H, ahead)
             for b in range(r.rows):
                 row = p.index[at + b] if p.index != NULL else at + b
                 kernels.f32.gru_before_reset(
@@ -264,13 +277,8 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
             p.products.multiply(
                 r.rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H,
                 ahead)
-        for b in range(r.rows):
-            row = p.index[at + b] if p.index != NULL else at + b
-            if p.reset_after:
-                kernels.f32.gru_forward(
-                    end - unit, H, x + row * 3 * H + unit, g + b * 3 * H + unit, b_hh + unit, h_prev + b * H + unit,
-                    gates + b * 4 * H + unit, h + b * H + unit)
-            else:
+            for b in range(r.rows):
+                row = p.index[at + b] if p.index != NULL else at + b
                 kernels.f32.gru_before_output(
                     H, H, x + row * 3 * H, g + b * 3 * H + 2 * H, b_hh, h_prev + b * H, gates + b * 4 * H, h + b * H)
         if converts:

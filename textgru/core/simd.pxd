@@ -11,9 +11,8 @@ cdef extern from "kernels.h" nogil:
         double (*sum_squares)(size_t n, const float* x) noexcept nogil
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, float* x) noexcept nogil
         void (*gru_forward)(
-            size_t units, size_t H, const float* x, const float* g, const float* b, const float* h_prev,
-            float* gates,
-            float* h) noexcept nogil
+            size_t units, size_t H, const float* x, const float* g, size_t g_gate, const float* b,
+            const float* h_prev, float* gates, float* h) noexcept nogil
         void (*gru_backward)(
             size_t units, size_t H, const float* dy, const float* h_prev, float* gates, float* dh) noexcept nogil
         void (*gru_before_reset)(
@@ -43,9 +42,8 @@ cdef extern from "kernels.h" nogil:
         double (*sum_squares)(size_t n, const double* x) noexcept nogil
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, double* x) noexcept nogil
         void (*gru_forward)(
-            size_t units, size_t H, const double* x, const double* g, const double* b, const double* h_prev,
-            double* gates,
-            double* h) noexcept nogil
+            size_t units, size_t H, const double* x, const double* g, size_t g_gate, const double* b,
+            const double* h_prev, double* gates, double* h) noexcept nogil
         void (*gru_backward)(
             size_t units, size_t H, const double* dy, const double* h_prev, double* gates, double* dh) noexcept nogil
         void (*gru_before_reset)(

@@ -413,10 +413,10 @@ cdef void _step_of(
         if self.reset_after:
             if floating is float:
                 kernels.f32.gru_forward(
-                    thread.units, padded, x + first, g + first, b_hh, h + first, gates, h_next + first)
+                    thread.units, padded, x + first, g + first, padded, b_hh, h + first, gates, h_next + first)
             else:
                 kernels.f64.gru_forward(
-                    thread.units, padded, x + first, g + first, b_hh, h + first, gates, h_next + first)
+                    thread.units, padded, x + first, g + first, padded, b_hh, h + first, gates, h_next + first)
         else:
             if floating is float:
                 kernels.f32.gru_before_reset(thread.units, padded, x + first, g + first, b_hh, h + first, gates)

@@ -26,11 +26,11 @@
         /* x *= 0 with probability p, else 1 / (1 - p); element i of the stream that key and start + i name */       \
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL *x);                                  \
                                                                                                                      \
-        /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih, IN g (3H) = W_hh h_prev, both (r, z, n);         \
-         * IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only the                       \
-         * first `units` of the H: pointers may stand at a later unit. So in all kernels of the GRU. */              \
-        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b, const REAL *h_prev, \
-                            REAL *gates, REAL *h);                                                                   \
+        /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih and g = W_hh h_prev, both (r, z, n), g's gates    \
+         * g_gate elements apart; IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only    \
+         * the first `units` of the H: pointers may stand at a later unit. So in all kernels of the GRU. */          \
+        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, size_t g_gate, const REAL *b,      \
+                            const REAL *h_prev, REAL *gates, REAL *h);                                               \
         /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                              \
          * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations) */     \
         void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);     \

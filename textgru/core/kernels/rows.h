@@ -50,15 +50,15 @@ static void NAME(dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL
     }
 }
 
-static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g,
+static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, size_t g_gate,
                               const REAL *RESTRICT b, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
                               REAL *RESTRICT h)
 {
     SIMD
     for (size_t i = 0; i < units; i++) {
         REAL r = SIGMOID(x[i] + g[i] + b[i]);
-        REAL z = SIGMOID(x[H + i] + g[H + i] + b[H + i]);
-        REAL product = g[2 * H + i] + b[2 * H + i];
+        REAL z = SIGMOID(x[H + i] + g[g_gate + i] + b[H + i]);
+        REAL product = g[2 * g_gate + i] + b[2 * H + i];
         REAL n = TANH(x[2 * H + i] + r * product);
         gates[i] = n;
         gates[H + i] = r;
