@@ -10,10 +10,10 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport parallel
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from textgru.core.blas cimport gemm
-from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_shared, units_of, whole_blocks
+from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_share, units_of, whole_blocks
 from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels, textgru_ahead, textgru_products
 from textgru.core.threads cimport threads_for
@@ -29,6 +29,7 @@ cdef extern from "team.h" nogil:
     int team_size()
     int team_rank()
     void team_wait(team* t)
+    void team_barrier()
     int TEAM_MOST
 
 # A sequence of so many steps repays packing the recurrent weights for it.
@@ -101,13 +102,14 @@ cdef struct Pass:
     void* sums[2]             # OUT (4H,): the sum of the gradients, those from sums_from on; one for each half
     Py_ssize_t sums_from
     void* tables[2]           # OUT (V, 3H): the sums of dn, dr, dz by index; or NULL
+    Py_ssize_t table_size     # their elements; or 0
     bint adds                 # whether the threads add up as they go: where each has a whole half
     void* scratch             # see _scratch
     # Where the products are our own, float32:
     const textgru_products* products
     team* threads
     bint by_units             # whether threads share the units, not the rows
-    const float* packed       # the recurrent weights: see _pack_forward, _pack_backward
+    float* packed             # room for the recurrent weights: see _pack_forward, _pack_backward
     float* converted          # see _converted: where products convert their left side, one step's and the next one's
 
 
@@ -429,25 +431,77 @@ cdef void _run(Pass* p, bint forward, int shard, int shards, floating* typed) no
             _backward_blas(p, r, shard, typed)
 
 
-cdef void _pack_forward(Pass* p, float* packed) noexcept nogil:
-    """Each gate's part of W_hh.T."""
+cdef void _pack_forward(Pass* p, int shard, int shards) noexcept nogil:
+    """A thread's share of packing each gate's part of W_hh.T."""
     cdef const float* w_hh = <const float*>p.w_hh
     cdef Py_ssize_t gate
     cdef Py_ssize_t weights = whole_blocks(p.H) * units_of(p.products, p.H)
     for gate in range(3):
-        pack_shared(p.products, p.H, p.H, w_hh + gate * p.H * p.H, 1, p.H, packed + gate * weights)
+        pack_share(
+            p.products, p.H, p.H, w_hh + gate * p.H * p.H, 1, p.H, p.packed + gate * weights, shard, shards)
 
 
-cdef void _pack_backward(Pass* p, float* packed) noexcept nogil:
-    """W_hh; or with the reset before the product W_hh[2H:], then W_hh[:2H]."""
+cdef void _pack_backward(Pass* p, int shard, int shards) noexcept nogil:
+    """The same of W_hh; or with the reset before the product of W_hh[2H:], then W_hh[:2H]."""
     cdef const float* w_hh = <const float*>p.w_hh
     cdef Py_ssize_t H = p.H
     if p.reset_after:
-        pack_shared(p.products, 3 * H, H, w_hh, H, 1, packed)
+        pack_share(p.products, 3 * H, H, w_hh, H, 1, p.packed, shard, shards)
     else:
-        pack_shared(p.products, H, H, w_hh + 2 * H * H, H, 1, packed)
-        pack_shared(
-            p.products, 2 * H, H, w_hh, H, 1, packed + whole_blocks(H) * units_of(p.products, H))
+        pack_share(p.products, H, H, w_hh + 2 * H * H, H, 1, p.packed, shard, shards)
+        pack_share(
+            p.products, 2 * H, H, w_hh, H, 1, p.packed + whole_blocks(H) * units_of(p.products, H), shard, shards)
+
+
+cdef void _zero_sums(Pass* p, int shard, int shards, floating* typed) noexcept nogil:
+    """A thread's share of both halves' sums; that of two threads is where each adds up."""
+    cdef int half
+    for half in range(2):
+        _zero_share(4 * p.H, half, <floating*>p.sums[half], shard, shards)
+        _zero_share(p.table_size, half, <floating*>p.tables[half], shard, shards)
+
+
+cdef inline void _zero_share(Py_ssize_t n, int half, floating* x, int shard, int shards) noexcept nogil:
+    cdef Py_ssize_t begin = share_of_half(n, half, shard, shards)
+    cdef Py_ssize_t end = share_of_half(n, half, shard + 1, shards)
+    if begin < end:
+        memset(x + begin, 0, (end - begin) * sizeof(floating))
+
+
+cdef void _add_halves(Pass* p, int shard, int shards, floating* typed) noexcept nogil:
+    """A thread's share of adding the second half's sums to the first's."""
+    _add_share(4 * p.H, <const floating*>p.sums[1], <floating*>p.sums[0], shard, shards)
+    _add_share(p.table_size, <const floating*>p.tables[1], <floating*>p.tables[0], shard, shards)
+
+
+cdef inline void _add_share(
+    Py_ssize_t n, const floating* x, floating* y, int shard, int shards,
+) noexcept nogil:
+    cdef Py_ssize_t begin = n * shard // shards
+    cdef Py_ssize_t end = n * (shard + 1) // shards
+    if begin < end:
+        if floating is float:
+            kernels.f32.add(end - begin, x + begin, y + begin)
+        else:
+            kernels.f64.add(end - begin, x + begin, y + begin)
+
+
+cdef void _whole_pass(Pass* p, bint forward, int shard, int shards, floating* typed) noexcept nogil:
+    """A thread's part of a pass and of what is done before and after it."""
+    if p.products != NULL and forward:
+        _pack_forward(p, shard, shards)
+    elif p.products != NULL:
+        _pack_backward(p, shard, shards)
+    if not forward:
+        _zero_sums(p, shard, shards, typed)
+    team_barrier()
+    _run(p, forward, shard, shards, typed)
+    if not forward:
+        team_barrier()
+        if not p.adds:
+            _add_all(p, shard, shards, typed)
+            team_barrier()
+        _add_halves(p, shard, shards, typed)
 
 
 cdef bint _by_units(Pass* p, int threads) noexcept nogil:
@@ -481,15 +535,11 @@ cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
     p.scratch = &scratch[0]
     p.adds = p.products != NULL and not p.by_units and threads <= (1 if p.first_half == p.B else 2)
     with nogil:
-        if p.products != NULL and forward:
-            _pack_forward(p, &packed[0])
-        elif p.products != NULL:
-            _pack_backward(p, &packed[0])
-        with parallel(num_threads=threads):
-            _run(p, forward, team_rank(), team_size(), typed)
-        if not forward and not p.adds:
+        if threads == 1:
+            _whole_pass(p, forward, 0, 1, typed)
+        else:
             with parallel(num_threads=threads):
-                _add_all(p, team_rank(), team_size(), typed)
+                _whole_pass(p, forward, team_rank(), team_size(), typed)
 
 
 def _forward(
@@ -518,31 +568,18 @@ def _backward(
     cdef const Py_ssize_t[::1] index_view
     cdef floating[:, ::1] table_view
     cdef floating[::1] second
-    cdef Py_ssize_t size = 0
     cdef Pass p
     p.reset_after, p.T, p.B, p.H, p.first_half = reset_after, order.steps, order.batch, h.shape[1], order.first
     p.dy, p.w_hh, p.h, p.keeps = &dy[0, 0], &w_hh[0, 0], <void*>&h[0, 0], True
     p.gates, p.dh = &gates[0, 0], &dh[0, 0]
-    p.tables[0] = p.tables[1] = NULL
+    p.tables[0], p.table_size = NULL, 0
     if table is not None:
-        index_view, table_view, size = index, table, table.size
-        table[...] = 0
-        p.index, p.tables[0] = &index_view[0], &table_view[0, 0]
-    second = work.get("second", APART + 4 * p.H + size)[APART:]
-    second[:] = 0
-    sums[:] = 0
-    p.sums[0], p.sums[1], p.sums_from = &sums[0], &second[0], sums_from
-    if size:
-        p.tables[1] = &second[4 * p.H]
+        index_view, table_view = index, table
+        p.index, p.tables[0], p.table_size = &index_view[0], &table_view[0, 0], table_view.size
+    second = work.get("second", APART + 4 * p.H + p.table_size)
+    p.sums[0], p.sums[1], p.sums_from = &sums[0], &second[APART], sums_from
+    p.tables[1] = &second[0] + APART + 4 * p.H if p.table_size else NULL
     _shared[floating](&p, False, bf16, work, room, NULL)
-    if floating is float:
-        kernels.f32.add(4 * p.H, &second[0], &sums[0])
-        if size:
-            kernels.f32.add(size, &second[4 * p.H], &table_view[0, 0])
-    else:
-        kernels.f64.add(4 * p.H, &second[0], &sums[0])
-        if size:
-            kernels.f64.add(size, &second[4 * p.H], &table_view[0, 0])
 
 
 class GRU(Recurrent):

@@ -13,7 +13,7 @@ cdef inline Py_ssize_t whole_blocks(Py_ssize_t columns) noexcept nogil:
 # Our own products at this precision, or NULL where the BLAS is to be used.
 cdef const textgru_products* own_products(bint bf16) noexcept nogil
 
-# pack, its blocks shared among threads. Not to be called inside a parallel region.
-cdef void pack_shared(
+# One thread's share of the blocks that pack makes.
+cdef void pack_share(
     const textgru_products* products, Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row, Py_ssize_t b_column,
-    float* packed) noexcept nogil
+    float* packed, int shard, int shards) noexcept nogil

@@ -197,19 +197,16 @@ cdef class Products:
         _multiply_both(both)
 
 
-cdef void pack_shared(
+cdef void pack_share(
     const textgru_products* products, Py_ssize_t k, Py_ssize_t n, const float* b, Py_ssize_t b_row, Py_ssize_t b_column,
-    float* packed,
+    float* packed, int shard, int shards,
 ) noexcept nogil:
-    cdef Py_ssize_t units = units_of(products, k)
     cdef Py_ssize_t blocks = whole_blocks(n) // TEXTGRU_PACKED_COLUMNS
-    cdef int threads = threads_for(4.0 * k * n)
-    cdef Py_ssize_t block, first
-    for block in prange(blocks, num_threads=threads, schedule="static"):
-        first = block * TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t first = blocks * shard // shards * TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t last = min(blocks * (shard + 1) // shards * TEXTGRU_PACKED_COLUMNS, n)
+    if first < last:
         products.pack(
-            k, min(n - first, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS), b + first * b_column, b_row, b_column,
-            packed + first * units)
+            k, last - first, b + first * b_column, b_row, b_column, packed + first * units_of(products, k))
 
 
 cdef void _some_rows(Product* p, Py_ssize_t first, Py_ssize_t last) noexcept nogil:

@@ -65,6 +65,12 @@ static inline void team_wait(team *t)
     team_await(t);
 }
 
+/* The same for regions of any number of threads, in which no team has been begun. */
+static inline void team_barrier(void)
+{
+    _Pragma("omp barrier")
+}
+
 #else
 
 typedef struct {
@@ -76,6 +82,7 @@ static inline int team_rank(void) { return 0; }
 static inline void team_arrive(team *t) { (void)t; }
 static inline void team_await(team *t) { (void)t; }
 static inline void team_wait(team *t) { (void)t; }
+static inline void team_barrier(void) {}
 
 #endif
 
