@@ -55,7 +55,7 @@ def test_states_before_and_after_each_step(steps, batch):
     last = np.empty((batch, 2))
     order.last(order.states(h), last)
     np.testing.assert_array_equal(last, states[-1])
-    order.begin(h, 0.0)
+    order.begin(h, None)
     np.testing.assert_array_equal(np.concatenate([h[: order.first], h[order.first + order.rows :]]), 0)
 
 

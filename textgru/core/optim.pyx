@@ -23,7 +23,7 @@ cdef Py_ssize_t LINE = ALIGNMENT
 def _block_sums(const floating[::1] x, double[::1] sums):
     cdef Py_ssize_t n = x.shape[0]
     cdef Py_ssize_t blocks = sums.shape[0]
-    cdef int threads = threads_for(<double>n)
+    cdef int threads = threads_for(4.0 * n)
     cdef Py_ssize_t block, size
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
         size = min(BLOCK, n - block * BLOCK)

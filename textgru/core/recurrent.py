@@ -168,7 +168,7 @@ class Recurrent(Layer):
             projected = work.get("projected", source.shape[0], blocks * hidden)
             products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
             h = work.get(f"h_l{layer}", rows + batch, hidden)
-            order.begin(h, 0.0 if h_0 is None else h_0[layer])
+            order.begin(h, None if h_0 is None else h_0[layer])
             saved = work.get(
                 f"saved_l{layer}" if training else "saved", rows if training else batch, self.saved_blocks * hidden
             )

@@ -49,10 +49,13 @@ class RowOrder:
         """The part of h (N + B, H) that are the states after each step: rows (N, H)."""
         return h[self.first : self.first + self.rows]
 
-    def begin(self, h: np.ndarray, h_0: np.ndarray | float) -> None:
-        """Puts the states before the first step, h_0 (B, H) or a number, into h (N + B, H)."""
-        both = np.broadcast_to(h_0, (self.batch, h.shape[1]))
-        h[: self.first], h[self.first + self.rows :] = both[: self.first], both[self.first :]
+    def begin(self, h: np.ndarray, h_0: np.ndarray | None) -> None:
+        """Puts the states before the first step, h_0 (B, H) or zeros, into h (N + B, H)."""
+        first, second = h[: self.first], h[self.first + self.rows :]
+        if h_0 is None:
+            first[...] = second[...] = 0
+        else:
+            first[...], second[...] = h_0[: self.first], h_0[self.first :]
 
     def before(self, h: np.ndarray) -> list[tuple[slice, np.ndarray]]:
         """For each half its rows, and the states (of h) before the step of each of them."""
