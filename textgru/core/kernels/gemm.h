@@ -97,34 +97,38 @@ static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, con
         memcpy(c + r * ldc, beside[r], columns * sizeof(float));
 }
 
-/* a: unit (r, u) at a[r * a_row + u * a_unit]; with a_group not 0, group after group of 6 rows, a_group apart. `claims`:
+/* a: unit (r, u) at a[r * a_row + u * a_unit], of bands of a_band_rows rows, one a_band after the other. `claims`:
  * whether C is in no near cache; the lines of a tile then come while it is multiplied. */
 static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
-                           size_t a_group, const UNIT *packed, size_t packed_block, const float *start,
-                           size_t start_row, float *c, size_t ldc, int claims, textgru_ahead *ahead)
+                           size_t a_band_rows, size_t a_band, const UNIT *packed, size_t packed_block,
+                           const float *start, size_t start_row, float *c, size_t ldc, int claims,
+                           textgru_ahead *ahead)
 {
-    const size_t groups = (m + TILE_ROWS - 1) / TILE_ROWS;
     for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
         const size_t left = n - column;
         const size_t columns = left < TILE_VECTORS * VECTOR_FLOATS ? left : TILE_VECTORS * VECTOR_FLOATS;
         const UNIT *w = packed + column / TEXTGRU_PACKED_COLUMNS * packed_block + column % TEXTGRU_PACKED_COLUMNS;
-        for (size_t group = 0; group < groups; group++) {
-            const size_t first = a_group ? group * TILE_ROWS : m * group / groups;
-            const size_t end = a_group ? first + TILE_ROWS : m * (group + 1) / groups;
-            const size_t rows = (end < m ? end : m) - first;
-            const UNIT *from = a_group ? a + group * a_group : a + first * a_row;
-            const float *begin = start ? start + first * start_row + column : NULL;
-            float *to = c + first * ldc + column;
-            const lines soon = some_lines(ahead, units, w);
-            for (size_t r = 0; claims && r < rows; r++)
-                for (size_t i = 0; i < columns; i += 16)
-                    CLAIM(to + r * ldc + i);
-            if (columns % VECTOR_FLOATS == 0)
-                NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin, start_row,
-                                    to, ldc, &soon);
-            else
-                NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc,
-                                      &soon);
+        const UNIT *band = a;
+        for (size_t band_row = 0; band_row < m; band_row += a_band_rows, band += a_band) {
+            const size_t band_rows = SMALLER(a_band_rows, m - band_row);
+            const size_t tiles = (band_rows + TILE_ROWS - 1) / TILE_ROWS;
+            for (size_t tile = 0; tile < tiles; tile++) {
+                const size_t in_band = band_rows * tile / tiles, first = band_row + in_band;
+                const size_t rows = band_rows * (tile + 1) / tiles - in_band;
+                const UNIT *from = band + in_band * a_row;
+                const float *begin = start ? start + first * start_row + column : NULL;
+                float *to = c + first * ldc + column;
+                const lines soon = some_lines(ahead, units, w);
+                for (size_t r = 0; claims && r < rows; r++)
+                    for (size_t i = 0; i < columns; i += 16)
+                        CLAIM(to + r * ldc + i);
+                if (columns % VECTOR_FLOATS == 0)
+                    NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin,
+                                        start_row, to, ldc, &soon);
+                else
+                    NAME(part_of_vectors)(rows, columns, units, from, a_row, a_unit, w, begin, start_row, to, ldc,
+                                          &soon);
+            }
         }
     }
 }
@@ -132,7 +136,7 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
 static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
                                   const float *start, size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
 {
-    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
+    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, m, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
                    ldc, 0, ahead);
 }
 
@@ -199,28 +203,19 @@ static void NAME(pack)(size_t k, size_t n, const float *b, size_t b_row, size_t 
     }
 }
 
-/* The left side of m <= GEMM_ROWS rows, k elements, where a column's elements stand together: groups of 6 rows. */
-static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column, UNIT *packed)
+/* The left side of m <= GEMM_ROWS rows, k elements, where a column's elements stand together: bands of 16 rows, a cache
+ * line for each unit of k. */
+static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column, UNIT *packed, size_t band)
 {
-    const size_t units = UNITS(k), groups = (m + TILE_ROWS - 1) / TILE_ROWS;
-    for (size_t u = 0; u < units; u++) {
+    for (size_t u = 0; u < UNITS(k); u++) {
         const float *column = a + u * UNIT_K * a_column;
-        const int paired = UNIT_K == 2 && u * UNIT_K + 1 < k;
-#if UNIT_K == 1
-        const float *line = column;
-#else
-        UNIT line[GEMM_ROWS];
-        NAME(units_of_rows)(m, column, paired ? column + a_column : NULL, line);
-#endif
-        for (size_t group = 0; group < groups; group++) {
-            const size_t first = group * TILE_ROWS, left = m - first;
-            UNIT *to = packed + (group * units + u) * TILE_ROWS;
-            if (left >= TILE_ROWS)
-                memcpy(to, line + first, TILE_ROWS * sizeof(UNIT));
-            else
-                memcpy(to, line + first, left * sizeof(UNIT));
-        }
-        (void)paired;
+        const float *second = UNIT_K == 2 && u * UNIT_K + 1 < k ? column + a_column : NULL;
+        UNIT *to = packed + u * BAND_ROWS;
+        size_t first = 0;
+        for (; first + BAND_ROWS <= m; first += BAND_ROWS, to += band)
+            NAME(units_of_rows)(BAND_ROWS, column + first, second ? second + first : NULL, to);
+        if (first < m)
+            NAME(units_of_rows)(m - first, column + first, second ? second + first : NULL, to);
     }
 }
 
@@ -243,7 +238,7 @@ static NAME(block) NAME(block_of)(size_t block, size_t m, size_t units)
 static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column,
                        const void *packed, const float *start, size_t start_row, float *c, size_t ldc)
 {
-    UNIT converted[GEMM_ROWS * GEMM_UNITS];
+    UNIT converted[GEMM_ROWS * (GEMM_UNITS + 1)];
     const size_t units = UNITS(k), packed_block = units * TEXTGRU_PACKED_COLUMNS;
     NAME(block) now = NAME(block_of)(0, m, units);
     for (size_t number = 0; now.rows && now.count; number++) {
@@ -259,17 +254,18 @@ static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_ro
         if (a_column != 1) {
             textgru_ahead ahead = { (const char *)next_from, a_column * sizeof(float),
                                     next.rows ? next_elements : 0, next.rows / 16 + 1, 0, NULL };
-            NAME(pack_left)(now.rows, elements, from, a_column, converted);
-            NAME(multiply)(now.rows, n, now.count, converted, 1, TILE_ROWS, now.count * TILE_ROWS, w, packed_block,
-                           begin, begin_row, to, ldc, 0, &ahead);
+            const size_t band = (now.count + 1) * BAND_ROWS; /* no power of two: in a cache's other sets */
+            NAME(pack_left)(now.rows, elements, from, a_column, converted, band);
+            NAME(multiply)(now.rows, n, now.count, converted, 1, BAND_ROWS, BAND_ROWS, band, w, packed_block, begin,
+                           begin_row, to, ldc, 0, &ahead);
         } else {
             textgru_ahead ahead = { (const char *)next_from, a_row * sizeof(float), next.rows,
                                     next_elements / 16 + 1, 0, NULL };
             if (UNIT_K > 1)
                 NAME(convert)(now.rows, elements, from, a_row, converted, GEMM_UNITS);
             NAME(multiply)(now.rows, n, now.count, UNIT_K > 1 ? converted : (const UNIT *)from,
-                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, 0, w, packed_block, begin, begin_row, to, ldc, now.u == 0,
-                           &ahead);
+                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, now.rows, 0, w, packed_block, begin, begin_row, to, ldc,
+                           now.u == 0, &ahead);
         }
         now = next;
     }

@@ -83,7 +83,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
  * first and second cache. */
 #define UNROLL _Pragma("GCC unroll 8") /* completely: sums that are no registers cost a tenth */
 #define TILE_ROWS 6
-#define GEMM_ROWS 96
+#define BAND_ROWS 16
+#define GEMM_ROWS 96 /* whole bands */
 #define GEMM_UNITS 256
 #define PREFETCH(address) __builtin_prefetch(address, 0, 2) /* into the second cache */
 #define CLAIM(address) __builtin_prefetch(address, 1, 3) /* to be written */
