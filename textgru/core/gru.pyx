@@ -13,7 +13,9 @@ from cython.parallel cimport parallel
 from libc.string cimport memcpy, memset
 
 from textgru.core.blas cimport gemm
-from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, own_products, pack_share, units_of, whole_blocks
+from textgru.core.products cimport (
+    TEXTGRU_NEAR_BYTES, TEXTGRU_PACKED_COLUMNS, own_products, pack_share, units_of, whole_blocks
+)
 from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels, textgru_ahead, textgru_products
 from textgru.core.threads cimport threads_for
@@ -110,6 +112,7 @@ cdef struct Pass:
     team* threads
     bint by_units             # whether threads share the units, not the rows
     float* packed             # room for the recurrent weights: see _pack_forward, _pack_backward
+    bint streams              # whether they stay in no near cache
     float* converted          # see _converted: where products convert their left side, one step's and the next one's
 
 
@@ -215,12 +218,29 @@ cdef void _fetch(textgru_ahead* ahead, const float* start, Py_ssize_t count, tex
     ahead.done, ahead.next = 0, then
 
 
+cdef inline Py_ssize_t _panel(Py_ssize_t unit, Py_ssize_t gate) noexcept nogil:
+    """The first column, in W_hh.T as it is packed for the forward pass, of a gate's units from this one on, the first
+    of a block: the blocks of the three gates stand together."""
+    return 3 * unit + gate * TEXTGRU_PACKED_COLUMNS
+
+
+cdef void _gate_product(
+    Pass* p, Py_ssize_t rows, Py_ssize_t gate, const float* left, Py_ssize_t left_row, float* g, textgru_ahead* ahead,
+) noexcept nogil:
+    """g (rows, H) of (rows, 3H) = left W_hh.T of one gate."""
+    cdef Py_ssize_t unit, block
+    for block in range(whole_blocks(p.H) // TEXTGRU_PACKED_COLUMNS):
+        unit = block * TEXTGRU_PACKED_COLUMNS
+        p.products.multiply(
+            rows, min(p.H - unit, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS), p.H, left, left_row,
+            p.packed + _panel(unit, gate) * units_of(p.products, p.H), NULL, 0, g + unit, 3 * p.H, p.streams, ahead)
+
+
 cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end) noexcept nogil:
     """Units unit..end-1 of some rows through all steps, products by our own kernels."""
     cdef Py_ssize_t t, b, row, gate, at, block, first, count
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t units = units_of(p.products, H)
-    cdef Py_ssize_t weights = whole_blocks(H) * units
     cdef bint converts = p.products.unit_k > 1
     cdef const float* x = <const float*>p.x
     cdef const float* b_hh = <const float*>p.b_hh
@@ -257,8 +277,8 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
                 count = min(end - first, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS)
                 for gate in range(3):
                     p.products.multiply(
-                        r.rows, count, H, left, left_row, p.packed + gate * weights + first * units, NULL, 0,
-                        g + gate * TEXTGRU_PACKED_COLUMNS, 3 * TEXTGRU_PACKED_COLUMNS, ahead)
+                        r.rows, count, H, left, left_row, p.packed + _panel(first, gate) * units, NULL, 0,
+                        g + gate * TEXTGRU_PACKED_COLUMNS, 3 * TEXTGRU_PACKED_COLUMNS, p.streams, ahead)
                 for b in range(r.rows):
                     row = p.index[at + b] if p.index != NULL else at + b
                     kernels.f32.gru_forward(
@@ -266,8 +286,7 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
                         b_hh + first, h_prev + b * H + first, gates + b * 4 * H + first, h + b * H + first)
         else:
             for gate in range(2):
-                p.products.multiply(
-                    r.rows, H, H, left, left_row, p.packed + gate * weights, NULL, 0, g + gate * H, 3 * H, ahead)
+                _gate_product(p, r.rows, gate, left, left_row, g + gate * H, ahead)
             for b in range(r.rows):
                 row = p.index[at + b] if p.index != NULL else at + b
                 kernels.f32.gru_before_reset(
@@ -276,9 +295,7 @@ cdef void _forward_own(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t e
             if converts:
                 p.products.convert(r.rows, H, gates + 3 * H, 4 * H, converted + t % 2 * r.rows * units, units)
                 left = converted + t % 2 * r.rows * units
-            p.products.multiply(
-                r.rows, H, H, left, left_row if converts else 4 * H, p.packed + 2 * weights, NULL, 0, g + 2 * H, 3 * H,
-                ahead)
+            _gate_product(p, r.rows, 2, left, left_row if converts else 4 * H, g + 2 * H, ahead)
             for b in range(r.rows):
                 row = p.index[at + b] if p.index != NULL else at + b
                 kernels.f32.gru_before_output(
@@ -376,7 +393,7 @@ cdef void _backward_own(Pass* p, Rows r, int half, int shard, Py_ssize_t unit, P
             if converts:
                 p.products.convert(r.rows, H, gates, 4 * H, converted, units)
                 left = converted
-            p.products.multiply(r.rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, ahead)
+            p.products.multiply(r.rows, H, H, left, left_row, p.packed, NULL, 0, drh, H, p.streams, ahead)
             for b in range(r.rows):
                 kernels.f32.gru_before_backward_reset(H, H, drh + b * H, h_prev + b * H, gates + b * 4 * H, d + b * H)
                 if p.adds:
@@ -398,7 +415,7 @@ cdef void _backward_own(Pass* p, Rows r, int half, int shard, Py_ssize_t unit, P
         p.products.multiply(
             r.rows, end - unit, k, left, left_row,
             p.packed + (0 if p.reset_after else weights_n) + unit * units_of(p.products, k), d + unit, H, d + unit, H,
-            ahead)
+            p.streams, ahead)
     for b in range(r.rows):
         memcpy(dh + b * H + unit, d + b * H + unit, (end - unit) * sizeof(float))
     if p.by_units:  # the other half of the batch is converted into the same room
@@ -432,13 +449,16 @@ cdef void _run(Pass* p, bint forward, int shard, int shards, floating* typed) no
 
 
 cdef void _pack_forward(Pass* p, int shard, int shards) noexcept nogil:
-    """A thread's share of packing each gate's part of W_hh.T."""
+    """A thread's share of packing W_hh.T: see _panel."""
     cdef const float* w_hh = <const float*>p.w_hh
-    cdef Py_ssize_t gate
-    cdef Py_ssize_t weights = whole_blocks(p.H) * units_of(p.products, p.H)
-    for gate in range(3):
-        pack_share(
-            p.products, p.H, p.H, w_hh + gate * p.H * p.H, 1, p.H, p.packed + gate * weights, shard, shards)
+    cdef Py_ssize_t blocks = whole_blocks(p.H) // TEXTGRU_PACKED_COLUMNS
+    cdef Py_ssize_t block, gate, unit
+    for block in range(blocks * shard // shards, blocks * (shard + 1) // shards):
+        unit = block * TEXTGRU_PACKED_COLUMNS
+        for gate in range(3):
+            p.products.pack(
+                p.H, min(p.H - unit, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS), w_hh + (gate * p.H + unit) * p.H, 1, p.H,
+                p.packed + _panel(unit, gate) * units_of(p.products, p.H))
 
 
 cdef void _pack_backward(Pass* p, int shard, int shards) noexcept nogil:
@@ -514,6 +534,7 @@ cdef bint _by_units(Pass* p, int threads) noexcept nogil:
 cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
     """The pass, shared among threads."""
     cdef int threads = threads_for(3.0 * p.T * p.B * p.H * p.H)
+    cdef Py_ssize_t weights
     cdef team together
     cdef float[::1] packed, converted
     cdef floating[::1] scratch
@@ -522,7 +543,9 @@ cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
         if bf16 or p.T >= SHORTEST_PACKED:
             p.products = own_products(bf16)
     if p.products != NULL:
-        packed = room.get("recurrent", 3 * whole_blocks(p.H) * units_of(p.products, p.H))
+        weights = 3 * whole_blocks(p.H) * units_of(p.products, p.H)
+        packed = room.get("recurrent", weights)
+        p.streams = weights * sizeof(float) > TEXTGRU_NEAR_BYTES
         converted = room.get(
             "converted", 2 * p.B * units_of(p.products, p.H if forward else 3 * p.H) + APART * threads)
         p.packed, p.converted = &packed[0], &converted[0]

@@ -2,6 +2,7 @@ from textgru.core.simd cimport textgru_products
 
 cdef extern from "kernels.h":
     const int TEXTGRU_PACKED_COLUMNS
+    const int TEXTGRU_NEAR_BYTES
 
 # The units along k of a matrix packed by these products, and the columns of as many blocks as hold `columns`.
 cdef inline Py_ssize_t units_of(const textgru_products* products, Py_ssize_t k) noexcept nogil:

@@ -79,7 +79,7 @@ cdef extern from "kernels.h" nogil:
         void (*convert)(size_t rows, size_t k, const float* x, size_t x_row, void* y, size_t y_row) noexcept nogil
         void (*multiply)(
             size_t m, size_t n, size_t k, const void* a, size_t a_row, const void* packed, const float* start,
-            size_t start_row, float* c, size_t c_row, textgru_ahead* ahead) noexcept nogil
+            size_t start_row, float* c, size_t c_row, bint streams, textgru_ahead* ahead) noexcept nogil
         void (*gemm)(
             size_t m, size_t n, size_t k, const float* a, size_t a_row, size_t a_column, const void* packed,
             const float* start, size_t start_row, float* c, size_t c_row) noexcept nogil

@@ -7,8 +7,8 @@
  * bfloat16. The sum of an element is made in the order of k, whatever the shape of the tile that it falls into.
  *
  * UNIT: the type of a unit; UNIT_K: elements of k in it; WEIGHT: a vector of units; UNIT_OF(first, second): a unit
- * from floats; UNITS_OF_ROW(units, x, y), UNITS_OF_ROWS(n, x, second, y): how many of many units are made at once, and
- * make them (see bf16.h); MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
+ * from floats; UNITS_OF_ROW(units, x, y), UNITS_OF_ROWS(n, x, second, y): how many of many units are made at once,
+ * and make them (see bf16.h); MULTIPLY_ADD(sum, x, w): sum + x * w, over all elements of a unit.
  */
 
 #define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
@@ -97,31 +97,48 @@ static void NAME(part_of_vectors)(size_t rows, size_t columns, size_t units, con
         memcpy(c + r * ldc, beside[r], columns * sizeof(float));
 }
 
+/* The lines of C that a tile of these rows and columns writes. */
+static inline void NAME(claim)(size_t rows, size_t columns, float *c, size_t ldc)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < columns; i += 16)
+            CLAIM(c + r * ldc + i);
+}
+
 /* a: unit (r, u) at a[r * a_row + u * a_unit], of bands of a_band_rows rows, one a_band after the other. `claims`:
- * whether C is in no near cache; the lines of a tile then come while it is multiplied. */
+ * whether C is in no near cache; each tile then fetches the lines of the next one. `streams`: whether B is in none;
+ * the next block of columns, and the one after the last, then come while one is multiplied. */
 static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size_t a_row, size_t a_unit,
                            size_t a_band_rows, size_t a_band, const UNIT *packed, size_t packed_block,
-                           const float *start, size_t start_row, float *c, size_t ldc, int claims,
+                           const float *start, size_t start_row, float *c, size_t ldc, int claims, int streams,
                            textgru_ahead *ahead)
 {
+    textgru_ahead block;
+    textgru_ahead *fetched = ahead;
     for (size_t column = 0; column < n; column += TILE_VECTORS * VECTOR_FLOATS) {
-        const size_t left = n - column;
-        const size_t columns = left < TILE_VECTORS * VECTOR_FLOATS ? left : TILE_VECTORS * VECTOR_FLOATS;
+        const size_t columns = SMALLER(TILE_VECTORS * VECTOR_FLOATS, n - column);
         const UNIT *w = packed + column / TEXTGRU_PACKED_COLUMNS * packed_block + column % TEXTGRU_PACKED_COLUMNS;
         const UNIT *band = a;
+        if (streams && column % TEXTGRU_PACKED_COLUMNS == 0) {
+            block = (textgru_ahead){
+                (const char *)(w + packed_block), 64, units * TEXTGRU_PACKED_COLUMNS / 16, 1, 0, ahead
+            };
+            fetched = &block;
+        }
+        if (claims)
+            NAME(claim)(SMALLER(TILE_ROWS, m), columns, c + column, ldc);
         for (size_t band_row = 0; band_row < m; band_row += a_band_rows, band += a_band) {
             const size_t band_rows = SMALLER(a_band_rows, m - band_row);
             const size_t tiles = (band_rows + TILE_ROWS - 1) / TILE_ROWS;
             for (size_t tile = 0; tile < tiles; tile++) {
                 const size_t in_band = band_rows * tile / tiles, first = band_row + in_band;
-                const size_t rows = band_rows * (tile + 1) / tiles - in_band;
+                const size_t rows = band_rows * (tile + 1) / tiles - in_band, next = first + rows;
                 const UNIT *from = band + in_band * a_row;
                 const float *begin = start ? start + first * start_row + column : NULL;
                 float *to = c + first * ldc + column;
-                const lines soon = some_lines(ahead, units, w);
-                for (size_t r = 0; claims && r < rows; r++)
-                    for (size_t i = 0; i < columns; i += 16)
-                        CLAIM(to + r * ldc + i);
+                const lines soon = some_lines(fetched, units, w);
+                if (claims && next < m)
+                    NAME(claim)(SMALLER(TILE_ROWS, m - next), columns, c + next * ldc + column, ldc);
                 if (columns % VECTOR_FLOATS == 0)
                     NAME(whole_vectors)(rows, columns / VECTOR_FLOATS, units, from, a_row, a_unit, w, begin,
                                         start_row, to, ldc, &soon);
@@ -134,10 +151,14 @@ static void NAME(multiply)(size_t m, size_t n, size_t units, const UNIT *a, size
 }
 
 static void NAME(multiply_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
-                                  const float *start, size_t start_row, float *c, size_t ldc, textgru_ahead *ahead)
+                                  const float *start, size_t start_row, float *c, size_t ldc, int streams,
+                                  textgru_ahead *ahead)
 {
-    NAME(multiply)(m, n, UNITS(k), a, a_row, 1, m, 0, packed, UNITS(k) * TEXTGRU_PACKED_COLUMNS, start, start_row, c,
-                   ldc, 0, ahead);
+    const size_t units = UNITS(k);
+    for (size_t u = 0; u < units; u += MULTIPLY_UNITS)
+        NAME(multiply)(m, n, SMALLER(MULTIPLY_UNITS, units - u), (const UNIT *)a + u, a_row, 1, m, 0,
+                       (const UNIT *)packed + u * TEXTGRU_PACKED_COLUMNS, units * TEXTGRU_PACKED_COLUMNS,
+                       u ? c : start, u ? ldc : start_row, c, ldc, 0, streams, ahead);
 }
 
 /* A row of floats, or two rows that are paired, as units. */
@@ -203,8 +224,8 @@ static void NAME(pack)(size_t k, size_t n, const float *b, size_t b_row, size_t 
     }
 }
 
-/* The left side of m <= GEMM_ROWS rows, k elements, where a column's elements stand together: bands of 16 rows, a cache
- * line for each unit of k. */
+/* The left side of m <= GEMM_ROWS rows, k elements, where a column's elements stand together: bands of 16 rows, a
+ * cache line for each unit of k. */
 static void NAME(pack_left)(size_t m, size_t k, const float *a, size_t a_column, UNIT *packed, size_t band)
 {
     for (size_t u = 0; u < UNITS(k); u++) {
@@ -240,6 +261,7 @@ static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_ro
 {
     UNIT converted[GEMM_ROWS * (GEMM_UNITS + 1)];
     const size_t units = UNITS(k), packed_block = units * TEXTGRU_PACKED_COLUMNS;
+    const int claims = 1, streams = n * SMALLER(units, GEMM_UNITS) * sizeof(UNIT) > TEXTGRU_NEAR_BYTES;
     NAME(block) now = NAME(block_of)(0, m, units);
     for (size_t number = 0; now.rows && now.count; number++) {
         const size_t elements = SMALLER(now.count * UNIT_K, k - now.u * UNIT_K);
@@ -252,20 +274,25 @@ static void NAME(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_ro
         const float *next_from = a + next.first * a_row + next.u * UNIT_K * a_column;
         const size_t next_elements = next.count * UNIT_K;
         if (a_column != 1) {
-            textgru_ahead ahead = { (const char *)next_from, a_column * sizeof(float),
-                                    next.rows ? next_elements : 0, next.rows / 16 + 1, 0, NULL };
+            textgru_ahead ahead = { (const char *)next_from,
+                                    a_column * sizeof(float),
+                                    next.rows ? next_elements : 0,
+                                    next.rows / 16 + 1,
+                                    0,
+                                    NULL };
             const size_t band = (now.count + 1) * BAND_ROWS; /* no power of two: in a cache's other sets */
             NAME(pack_left)(now.rows, elements, from, a_column, converted, band);
             NAME(multiply)(now.rows, n, now.count, converted, 1, BAND_ROWS, BAND_ROWS, band, w, packed_block, begin,
-                           begin_row, to, ldc, 0, &ahead);
+                           begin_row, to, ldc, claims, streams, &ahead);
         } else {
-            textgru_ahead ahead = { (const char *)next_from, a_row * sizeof(float), next.rows,
-                                    next_elements / 16 + 1, 0, NULL };
+            textgru_ahead ahead = {
+                (const char *)next_from, a_row * sizeof(float), next.rows, next_elements / 16 + 1, 0, NULL
+            };
             if (UNIT_K > 1)
                 NAME(convert)(now.rows, elements, from, a_row, converted, GEMM_UNITS);
             NAME(multiply)(now.rows, n, now.count, UNIT_K > 1 ? converted : (const UNIT *)from,
-                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, now.rows, 0, w, packed_block, begin, begin_row, to, ldc,
-                           now.u == 0, &ahead);
+                           UNIT_K > 1 ? GEMM_UNITS : a_row, 1, now.rows, 0, w, packed_block, begin, begin_row, to,
+                           ldc, claims, streams, &ahead);
         }
         now = next;
     }

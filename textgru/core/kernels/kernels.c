@@ -86,6 +86,7 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define BAND_ROWS 16
 #define GEMM_ROWS 96 /* whole bands */
 #define GEMM_UNITS 256
+#define MULTIPLY_UNITS 1024
 #define PREFETCH(address) __builtin_prefetch(address, 0, 2) /* into the second cache */
 #define CLAIM(address) __builtin_prefetch(address, 1, 3) /* to be written */
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))

@@ -13,6 +13,9 @@
 /* Columns of a packed matrix that stand side by side. */
 #define TEXTGRU_PACKED_COLUMNS 64
 
+/* A packed matrix of so many bytes stays in a CPU's second cache. */
+#define TEXTGRU_NEAR_BYTES (1 << 19)
+
 #define TEXTGRU_KERNEL_TABLE(REAL, NAME)                                                                             \
     typedef struct {                                                                                                 \
         /* y = f(x), elementwise */                                                                                  \
@@ -84,9 +87,11 @@ typedef struct {
     /* rows (rows, k) as rows of units, x_row floats and y_row units apart */
     void (*convert)(size_t rows, size_t k, const float *x, size_t x_row, void *y, size_t y_row);
     /* C (m, n) = start + A (m, k) B (k, n): A in rows of units, B packed; start NULL for zeros, start_row 0 for the
-     * same row everywhere, or C itself; IN/OUT ahead: what is to be fetched meanwhile, or NULL */
+     * same row everywhere, or C itself; streams: whether B is in no near cache; IN/OUT ahead: what else is to be
+     * fetched meanwhile, or NULL */
     void (*multiply)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed,
-                     const float *start, size_t start_row, float *c, size_t c_row, textgru_ahead *ahead);
+                     const float *start, size_t start_row, float *c, size_t c_row, int streams,
+                     textgru_ahead *ahead);
     /* the same for A in floats, of any size */
     void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_row, size_t a_column, const void *packed,
                  const float *start, size_t start_row, float *c, size_t c_row);
