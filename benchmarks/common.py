@@ -9,8 +9,9 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,15 @@ def import_torch() -> Any:
 
 
 def parse_arguments(description: str | None, rounds: int) -> argparse.Namespace:
-    """--rounds, --json and --only, which every benchmark has."""
+    """--rounds, --json, --only and --waits, which every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="alternations of the sides (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--only", type=int, action="append", metavar="N", help="only row N (from 1); may be repeated")
+    parser.add_argument(
+        "--waits", type=float, nargs=2, metavar=("LEAST", "MOST"), default=(0.0, inf),
+        help="count only rounds before and after which threads take so many nanoseconds to wait for one another",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -68,24 +73,40 @@ def timed(function: Callable[[], object]) -> float:
     return perf_counter() - begin
 
 
-def alternate(sides: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of each call of each side, the sides in turn, after some of each that don't count.
+def alternate(
+    sides: dict[str, Callable[[], object]], rounds: int, waits: Sequence[float] = (0.0, inf)
+) -> dict[str, list[float]]:
+    """Seconds of each call of each side, the sides in turn, after one of each that doesn't count.
 
     Before each call comes another one of the same side that doesn't count: until then the caches have the last side's
     data, and its threads may still be spinning for more work. "wait" are the seconds that threads take to wait for one
     another, in each round: a virtual machine's CPUs may be on one chiplet now and on two in a minute, and then all
-    that several threads do takes longer.
+    that several threads do takes longer. Rounds that don't begin and end with a wait between `waits`, in nanoseconds,
+    don't count; ends with SystemExit where ten times as many as wanted are not enough.
     """
+
+    def fits(wait: float) -> bool:
+        return waits[0] <= 1e9 * wait <= waits[1]
+
     seconds: dict[str, list[float]] = {name: [] for name in (*sides, "wait")}
-    for number in range(rounds + warm_up):
-        if number >= warm_up:
-            seconds["wait"].append(wait_seconds())
+    for side in sides.values():
+        side()
+    for _ in range(10 * rounds):
+        wait = wait_seconds()
+        if not fits(wait):
+            sleep(1)
+            continue
+        took = {}
         for name, side in sides.items():
             side()
-            took = timed(side)
-            if number >= warm_up:
-                seconds[name].append(took)
-    return seconds
+            took[name] = timed(side)
+        if not fits(wait_seconds()):
+            continue
+        for name, value in (*took.items(), ("wait", wait)):
+            seconds[name].append(value)
+        if len(seconds["wait"]) == rounds:
+            return seconds
+    raise SystemExit(f"--waits: only {len(seconds['wait'])} of {rounds} rounds in {10 * rounds} had such a wait")
 
 
 def rates(seconds: Sequence[float], tokens: int) -> dict[str, float]:

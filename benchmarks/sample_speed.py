@@ -1,6 +1,6 @@
 """Sampling speed of textgru and PyTorch, one text, one token at a time, alternately in one run.
 
-    python -m benchmarks.sample_speed [--rounds N] [--only ROW] [--json FILE]
+    python -m benchmarks.sample_speed [--rounds N] [--only ROW] [--json FILE] [--waits LEAST MOST]
 
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
 carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in
@@ -11,6 +11,7 @@ float32 and with weights as 8-bit integers. First it is checked that both give t
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,7 @@ def check_onnx_agreement(network: Network, session: Any) -> None:
             raise SystemExit(f"ONNX Runtime's scores differ by {difference:.2g}: the comparison would be worth nothing")
 
 
-def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str, Any]:
+def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_waits: Sequence[float]) -> dict[str, Any]:
     network = Network(NetworkConfig(*configuration[:4]), seed=1)
     sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
     start = np.zeros(1, np.intp)
@@ -90,7 +91,7 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
         onnx = OnnxSampling(network, LENGTH, TEMPERATURE, threads=1)
         check_onnx_agreement(network, onnx.session)
         sides["onnxruntime"] = onnx.run
-    seconds = alternate(sides, rounds)
+    seconds = alternate(sides, rounds, wanted_waits)
     row["wait_ns"] = waits(seconds.pop("wait"))
     ranges = {name: rates(taken, LENGTH) for name, taken in seconds.items()}
     row["ranges"] = ranges
@@ -103,7 +104,9 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
 def main() -> None:
     arguments = parse_arguments(__doc__, rounds=9)
     torch = import_torch()
-    rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
+    rows = [
+        measure(configuration, torch, arguments.rounds, arguments.waits) for configuration in chosen(arguments.only)
+    ]
     gflops = blas_gflops()
     print_machine(gflops)
     heading = ["V, E, H, L", "fp32, tokens/s", "int8, tokens/s", "PyTorch", "ONNX Runtime", "fp32 ratio", "int8 ratio",

@@ -1,6 +1,6 @@
 """Training speed of textgru and PyTorch: the same model, batch and data, alternately in one run.
 
-    python -m benchmarks.train_speed [--rounds N] [--only ROW] [--json FILE]
+    python -m benchmarks.train_speed [--rounds N] [--only ROW] [--json FILE] [--waits LEAST MOST]
 
 A step is forward, loss, backward, clipping, AdamW, with the state carried on. First it is checked that both compute the
 same loss and gradients from the same weights, in float32. PyTorch runs with the thread count that is best for it. The
@@ -10,6 +10,7 @@ ratios are those of textgru in float32 and in bfloat16 to PyTorch in float32.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def best_threads(torch: Any, training: Any) -> int:
     return min(seconds, key=lambda threads: seconds[threads])
 
 
-def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str, Any]:
+def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_waits: Sequence[float]) -> dict[str, Any]:
     vocab, embedding, hidden, layers, batch, steps = configuration
     rng = np.random.default_rng(0)
     tokens, targets = (rng.integers(0, vocab, (steps, batch)) for _ in range(2))
@@ -103,7 +104,7 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int) -> dict[str
         row["pytorch_threads"] = best_threads(torch, theirs)
         torch.set_num_threads(row["pytorch_threads"])
         sides |= {"pytorch": theirs.step, "pytorch_bf16": half.step}
-    seconds = alternate(sides, rounds)
+    seconds = alternate(sides, rounds, wanted_waits)
     row["wait_ns"] = waits(seconds.pop("wait"))
     ranges = {name: rates(taken, batch * steps) for name, taken in seconds.items()}
     row["ranges"] = ranges
@@ -118,7 +119,9 @@ def main() -> None:
     arguments = parse_arguments(__doc__, rounds=15)
     torch = import_torch()
     before = blas_gflops()
-    rows = [measure(configuration, torch, arguments.rounds) for configuration in chosen(arguments.only)]
+    rows = [
+        measure(configuration, torch, arguments.rounds, arguments.waits) for configuration in chosen(arguments.only)
+    ]
     gflops = max(before, blas_gflops())
     print_machine(gflops)
     heading = ["V, E, H, L, B, T", "fp32, tokens/s", "bf16, tokens/s", "PyTorch fp32", "PyTorch bf16 autocast",
