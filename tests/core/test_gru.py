@@ -136,6 +136,20 @@ def test_our_own_product(batch, hidden, name):
         assert relative_error(results[np.float32][key], wanted) < 1e-5, key
 
 
+@both_conventions
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch", [7, 33])
+def test_weights_that_stay_in_no_near_cache(batch, precision, reset_after):
+    """And more rows of W_hh than a product takes at once: 1024, or 1024 pairs."""
+    hidden, tolerance = (401, 1e-5) if precision == "fp32" else (705, 0.02)
+    set_num_threads(2)
+    set_product_kernels("packed")
+    wanted = run_numbers(GRU(5, hidden, reset_after=reset_after, dtype=np.float64, seed=0), 9, batch)
+    got = run_numbers(GRU(5, hidden, reset_after=reset_after, precision=precision, seed=0), 9, batch)
+    for name in wanted:
+        assert relative_error(got[name], wanted[name]) < tolerance, name
+
+
 @pytest.mark.parametrize(("batch", "threads", "hidden"), [(6, 2, 256), (33, 9, 576), (36, 10, 640)], ids=str)
 def test_few_rows_share_the_units(batch, threads, hidden):
     """In a batch as a whole, and in two halves one after the other."""
