@@ -25,15 +25,20 @@ def pack(matrix) -> np.ndarray:
 def pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None:
     """As pack, into an array."""
     cdef Py_ssize_t blocks = packed.shape[0]
-    cdef int threads = threads_for(<double>matrix.shape[0] * matrix.shape[1])
-    cdef Py_ssize_t block
-    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-        _pack_block(matrix, &packed[block, 0, 0], block * TEXTGRU_PACKED_COLUMNS)
-
-
-cdef void _pack_block(const floating[:, ::1] matrix, floating* packed, Py_ssize_t first) noexcept nogil:
     cdef Py_ssize_t n = matrix.shape[1]
-    cdef Py_ssize_t rows = min(<Py_ssize_t>TEXTGRU_PACKED_COLUMNS, matrix.shape[0] - first)
+    cdef int threads = threads_for(<double>matrix.shape[0] * n)
+    cdef Py_ssize_t block, first, rows
+    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
+        first = block * TEXTGRU_PACKED_COLUMNS
+        rows = min(<Py_ssize_t>TEXTGRU_PACKED_COLUMNS, matrix.shape[0] - first)
+        if floating is float:  # the right side of a product with the transposed matrix
+            kernels.products_f32.pack(n, rows, &matrix[first, 0], 1, n, &packed[block, 0, 0])
+        else:
+            _pack_block(matrix, &packed[block, 0, 0], first, rows)
+
+
+cdef void _pack_block(const double[:, ::1] matrix, double* packed, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t n = matrix.shape[1]
     cdef Py_ssize_t start, i, j
     for start in range(0, n, 16):  # a cache line of each row at a time
         for j in range(TEXTGRU_PACKED_COLUMNS):

@@ -216,6 +216,8 @@ static void NAME(pack)(size_t k, size_t n, const float *b, size_t b_row, size_t 
             for (size_t j = 0; j < width; j++) {
                 const float *from = b + (column + j) * b_column + first * UNIT_K;
                 UNIT line[16];
+                for (size_t i = 0; i < UNIT_K; i++) /* the CPU sees no stream in lines that are a row apart */
+                    PREFETCH(from + 16 * (UNIT_K + i));
                 NAME(units_of_row)(k - first * UNIT_K < 16 * UNIT_K ? k - first * UNIT_K : 16 * UNIT_K, from, line);
                 for (size_t u = 0; u < count; u++)
                     out[(first + u) * TEXTGRU_PACKED_COLUMNS + j] = line[u];
