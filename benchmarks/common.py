@@ -40,10 +40,12 @@ def import_torch() -> Any:
     return torch
 
 
-def parse_arguments(description: str | None, rounds: int) -> argparse.Namespace:
-    """--rounds, --json, --only and --waits, which every benchmark has."""
+def parse_arguments(description: str | None, rounds: int, *, table: bool = True) -> argparse.Namespace:
+    """--rounds; for a `table` of the configurations --json, --only and --waits as well."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="alternations of the sides (default: %(default)s)")
+    if not table:
+        return parser.parse_args()
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--only", type=int, action="append", metavar="N", help="only row N (from 1); may be repeated")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """The rates of the single parts of a training and a sampling step, to see what limits each.
 
-    python -m benchmarks.kernels
+    python -m benchmarks.kernels [--rounds N]
 
 The recurrence: GFLOP/s, all threads, in the shapes of the configurations. Elementwise parts: nanoseconds an
 element on one thread, for every instruction set that this CPU has. Weights read by a sampling step: GB/s, which
@@ -105,7 +105,7 @@ def sampling_steps(rounds: int) -> list[list[str]]:
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__, rounds=7)
+    arguments = parse_arguments(__doc__, rounds=7, table=False)
     print_machine(blas_gflops())
     for table in (recurrences(arguments.rounds), elementwise(arguments.rounds), sampling_steps(arguments.rounds)):
         print()

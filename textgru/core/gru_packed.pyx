@@ -2,9 +2,10 @@
 
 from libc.string cimport memcpy
 
-from textgru.core.gru_pass cimport Pass, Rows, add_row, converted_of, scratch_of, team_wait
+from textgru.core.gru_pass cimport Pass, Rows, add_row, converted_of, scratch_of
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, pack_share, units_of, whole_blocks
 from textgru.core.simd cimport kernels, textgru_ahead
+from textgru.core.team cimport team_wait
 
 
 cdef inline Py_ssize_t _panel(Py_ssize_t unit, Py_ssize_t gate) noexcept nogil:

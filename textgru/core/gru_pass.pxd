@@ -4,16 +4,7 @@ from cython cimport floating
 
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS
 from textgru.core.simd cimport kernels, textgru_products
-
-cdef extern from "team.h" nogil:
-    ctypedef struct team:
-        pass
-    void team_begin(team* t)
-    int team_size()
-    int team_rank()
-    void team_wait(team* t)
-    void team_barrier()
-    const int TEAM_MOST
+from textgru.core.team cimport team
 
 # What a thread writes at each step stands so many elements apart from what another does: else the CPU, which fetches
 # ahead, takes the first lines of the neighbour's from it again and again.

@@ -12,14 +12,13 @@ from libc.string cimport memset
 
 from textgru.core.gru_blas cimport backward_by_blas, forward_by_blas
 from textgru.core.gru_packed cimport backward_packed, forward_packed, pack_backward, pack_forward
-from textgru.core.gru_pass cimport (
-    APART, Pass, Rows, add_row, rows_of, scratch_of, team, team_barrier, team_begin, team_rank, team_size, TEAM_MOST,
-)
+from textgru.core.gru_pass cimport APART, Pass, Rows, add_row, rows_of, scratch_of
 from textgru.core.products cimport (
     TEXTGRU_NEAR_BYTES, TEXTGRU_PACKED_COLUMNS, own_products, units_of, whole_blocks
 )
 from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels
+from textgru.core.team cimport TEAM_MOST, team, team_barrier, team_begin, team_rank, team_size
 from textgru.core.threads cimport threads_for
 
 # A sequence of so many steps repays packing the recurrent weights for it.

@@ -19,6 +19,9 @@ from libc.string cimport memcpy
 
 from textgru.core.products cimport TEXTGRU_PACKED_COLUMNS, whole_blocks
 from textgru.core.simd cimport kernels
+from textgru.core.team cimport (
+    TEAM_MOST, team, team_arrive, team_await, team_begin, team_rank, team_size, team_wait
+)
 from textgru.core.threads cimport thread_count
 
 from textgru.core import aligned
@@ -26,17 +29,6 @@ from textgru.core.checks import check_array, check_index
 from textgru.core.packing import pack, pack_int8
 from textgru.core.products import Products
 from textgru.core.threads import wait_seconds
-
-cdef extern from "team.h" nogil:
-    ctypedef struct team:
-        pass
-    void team_begin(team* t)
-    int team_size()
-    int team_rank()
-    void team_wait(team* t)
-    void team_arrive(team* t)
-    void team_await(team* t)
-    int TEAM_MOST
 
 PRECISIONS = ("fp32", "int8")
 

@@ -5,6 +5,8 @@ from time import perf_counter
 
 from cython.parallel cimport parallel
 
+from textgru.core.team cimport TEAM_MOST, team, team_begin, team_wait
+
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -14,13 +16,6 @@ cdef extern from *:
     #endif
     """
     const int TEXTGRU_OPENMP
-
-cdef extern from "team.h" nogil:
-    ctypedef struct team:
-        pass
-    void team_begin(team* t)
-    void team_wait(team* t)
-    const int TEAM_MOST
 
 # Below this many multiply-adds a parallel region costs more than it saves (a region takes about 5 microseconds).
 cdef double SMALLEST_SHARED_WORK = 4e5
