@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from textgru.metrics import Line
+from textgru.runs.metrics import Line
 from textgru.terminal_chart import Series, Style, draw
 
 LETTERS = Style(dots=False, frame=False)

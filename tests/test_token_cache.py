@@ -179,7 +179,7 @@ def test_a_training_goes_on_after_the_cache_is_gone(start, cache, tmp_path):
         for event in run.events():
             if isinstance(event, StepEvent) and event.step == 2:
                 break
-        run._writer._lock.close()
+        run._writer._lock.release()
     shutil.rmtree(cache)
     for number in (1, 2):
         assert textgru.resume(tmp_path / f"run{number}").run.scores["step"] > 0

@@ -6,9 +6,36 @@ model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
 print(model.generate("Once", length=300))
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from textgru.errors import InputError, TextgruError
-from textgru.language_model import LanguageModel, load, resume, train
-from textgru.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textgru.language_model import LanguageModel, load, resume, train
+    from textgru.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__version__", "load", "resume", "train"]
+
+# Imported when first asked for: so the command line handles Ctrl-C, and textgru.core stands alone, from the beginning.
+_PLACES = {
+    "LanguageModel": "textgru.language_model",
+    "load": "textgru.language_model",
+    "resume": "textgru.language_model",
+    "train": "textgru.language_model",
+    "Tokenizer": "textgru.tokenizer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'textgru' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_PLACES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
 """python -m textgru"""
 
-from textgru.cli import main
+from textgru.entry import main
 
 if __name__ == "__main__":
     main()

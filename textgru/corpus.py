@@ -119,7 +119,7 @@ class Batches:
 
     An epoch walks every stream to its end; the hidden state is good from batch to batch within it. Each epoch starts
     at another offset below T, so that the same places are cut differently. `offset` and `next_step` say where the next
-    batch is, and may be set.
+    batch is.
     """
 
     def __init__(self, tokens: np.ndarray, batch_size: int, seq_length: int, rng: np.random.Generator) -> None:
@@ -137,6 +137,13 @@ class Batches:
                 f"(--batch-size {batch_size} x --seq-length {seq_length} + 1); "
                 "give more text, or a smaller --batch-size or --seq-length"
             )
+
+    def go_on_at(self, offset: int, next_step: int) -> None:
+        """The next batch is this step of an epoch at this offset. Raises ValueError if there is no such batch."""
+        per_row = (len(self._tokens) - 1 - offset) // self.batch_size
+        if not (0 <= offset < self.seq_length and 0 <= next_step < max(1, per_row // self.seq_length)):
+            raise ValueError(f"offset {offset}, next_step {next_step}: no place in this text")
+        self.offset, self.next_step = offset, next_step
 
     def __iter__(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray]]:
         """Yields (whether an epoch starts here, tokens (T, B), targets (T, B)), both intp."""

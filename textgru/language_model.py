@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from textgru.checkpoint import Run, RunWriter, network_settings
 from textgru.core.step import PRECISIONS
 from textgru.encoded_text import OnProgress
 from textgru.errors import InputError
 from textgru.evaluate import Score, evaluate
 from textgru.generate import stream
 from textgru.network import Network
+from textgru.paths import given_path
+from textgru.runs.metrics import training_seconds
+from textgru.runs.run import Run, network_settings
+from textgru.runs.writer import NewRun
 from textgru.sampling import Sampling
 from textgru.tokenizer import Tokenizer
 from textgru.training_run import RunEvent, TrainingRun
@@ -84,8 +87,10 @@ class LanguageModel:
     @property
     def _reads_documents(self) -> bool:
         """Whether the network has seen where documents end."""
-        corpus = self.run.config.get("corpus") if self.run is not None else {"separate_documents": True}
-        return bool(isinstance(corpus, dict) and corpus.get("separate_documents"))
+        if self.run is None:
+            return True
+        corpus = self.run.record.corpus
+        return corpus is not None and corpus.separate_documents
 
     def score(self, text: str) -> Score:
         """The loss of a text, in nats a token, each token given those before it; the first is given.
@@ -110,10 +115,14 @@ class LanguageModel:
         config["tokenizer"] = {"kind": self.tokenizer.kind}
         if self.run is not None:
             config |= {name: value for name, value in self.run.config.items() if name != "format_version"}
+            if (seconds := training_seconds(self.run)) is not None:
+                config["seconds"] = seconds
         config["weights"] = {"precision": precision}
-        with RunWriter(Path(out), overwrite=overwrite) as writer:
+        scores = dict(self.run.scores) if self.run is not None else {}
+        scores.pop("seconds", None)
+        with NewRun(given_path("out", out), overwrite=overwrite) as writer:
             writer.write_settings(config, self.tokenizer)
-            writer.save_weights(self.network, self.run.scores if self.run else {}, precision=precision)
+            writer.save_weights(self.network, scores, precision=precision)
 
 
 def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:

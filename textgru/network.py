@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Annotated
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from textgru.core.row_order import RowOrder
 from textgru.core.step import TokenStep
 from textgru.core.workspace import Workspace
 from textgru.errors import InputError
+from textgru.typed import Range, check_fields
+
+# More than any machine trains: what is asked for by mistake, or by a damaged file, is refused before memory is taken.
+MOST_TOKENS, MOST_UNITS, MOST_LAYERS = 1 << 24, 1 << 20, 1 << 10
 
 # The scores of a large vocabulary are made for so many bytes of rows at a time, not for the whole batch.
 LOGITS_BYTES = 1 << 24
@@ -28,27 +33,17 @@ class NetworkConfig:
     `tie_weights` uses the embedding as the output layer's weight, and needs the two widths to be equal.
     """
 
-    vocab_size: int
-    embedding_size: int = 64
-    hidden_size: int = 256
-    num_layers: int = 1
-    dropout: float = 0.0
-    input_dropout: float = 0.0
+    vocab_size: Annotated[int, Range(1, MOST_TOKENS)]
+    embedding_size: Annotated[int, Range(1, MOST_UNITS)] = 64
+    hidden_size: Annotated[int, Range(1, MOST_UNITS)] = 256
+    num_layers: Annotated[int, Range(1, MOST_LAYERS)] = 1
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+    input_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
     variational_dropout: bool = False
     tie_weights: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "embedding_size", "hidden_size", "num_layers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name}: expected an integer from 1 up, got {value!r}")
-        for name in ("dropout", "input_dropout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise InputError(f"{name}: expected a number from 0 to below 1, got {value!r}")
-        for name in ("variational_dropout", "tie_weights"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name}: expected true or false, got {getattr(self, name)!r}")
+        check_fields(self)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise InputError(
                 f"tie_weights: the embedding size ({self.embedding_size}) has to equal the hidden size "

@@ -8,9 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from textgru.checkpoint import write_atomically
+from textgru.atomic_files import write_atomically
 from textgru.errors import InputError
-from textgru.metrics import Curves, loss_range
+from textgru.runs.metrics import Curves, loss_range
 
 FORMATS = (".png", ".svg")
 X_LABELS = {"steps": "steps", "tokens": "tokens seen", "minutes": "minutes"}

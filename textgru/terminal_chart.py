@@ -9,7 +9,7 @@ from math import ceil, floor, isclose, log10
 import numpy as np
 from rich.text import Text
 
-from textgru.metrics import Line
+from textgru.runs.metrics import Line
 
 Range = tuple[float, float]
 

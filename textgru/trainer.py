@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import ceil, cos, isfinite, pi
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from textgru.core import AdamW, WeightAverage, gradient_norm
 from textgru.core.checks import check_array
-from textgru.core.products import PRECISIONS
 from textgru.corpus import Batches, Corpus
 from textgru.errors import InputError, TextgruError
 from textgru.evaluate import evaluate
 from textgru.network import Network
+from textgru.typed import Range, check_fields, read_fields
 
 # Where neither epochs nor steps are given: no more than so many epochs, because a network of the default size then
 # knows a small text by heart; and without minutes, no more than so many tokens.
@@ -26,7 +26,14 @@ MOST_EPOCHS = 60.0  # where there are minutes
 DEFAULT_TOKENS = 20_000_000
 DEFAULT_EVALUATIONS = 20
 
-SCHEDULES = ("cosine", "constant", "plateau")
+LOOKED_AT = 2049  # tokens that tell whether weights have a finite loss
+
+MOST_STEPS = 10**15
+ABOVE_ZERO = Range(0, above=True)
+Count = Annotated[int, Range(0, 2**62)]
+Number = Annotated[float, Range(-1e300, 1e300)]
+Seconds = Annotated[float, Range(0, 1e11)]
+
 PLATEAU_EVALUATIONS = 2
 
 # A gradient so many times larger than usual is not followed, from this step on, but no more often than so in a row.
@@ -54,46 +61,28 @@ class TrainingConfig:
     `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
     """
 
-    batch_size: int = 32
-    seq_length: int = 64
-    learning_rate: float = 4e-3
-    min_lr: float | None = None
-    schedule: str = "constant"
-    warmup: int = 100
-    weight_decay: float = 0.1
-    grad_clip: float = 1.0
-    ema_decay: float = 0.9999
-    epochs: float | None = None
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    patience: int | None = None
-    eval_every: int | None = None
-    checkpoint_every: int | None = None
-    checkpoint_minutes: float = 1.0
-    precision: str = "auto"
+    batch_size: Annotated[int, Range(1, 1 << 20)] = 32
+    seq_length: Annotated[int, Range(1, 1 << 20)] = 64
+    learning_rate: Annotated[float, ABOVE_ZERO] = 4e-3
+    min_lr: Annotated[float | None, Range(0)] = None
+    schedule: Literal["cosine", "constant", "plateau"] = "constant"
+    warmup: Annotated[int, Range(0, MOST_STEPS)] = 100
+    weight_decay: Annotated[float, Range(0)] = 0.1
+    grad_clip: Annotated[float, ABOVE_ZERO] = 1.0
+    ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.9999
+    epochs: Annotated[float | None, Range(0, 1e9, above=True)] = None
+    max_steps: Annotated[int | None, Range(1, MOST_STEPS)] = None
+    max_minutes: Annotated[float | None, Range(0, 1e7, above=True)] = None
+    patience: Annotated[int | None, Range(1, MOST_STEPS)] = None
+    eval_every: Annotated[int | None, Range(1, MOST_STEPS)] = None
+    checkpoint_every: Annotated[int | None, Range(1, MOST_STEPS)] = None
+    checkpoint_minutes: Annotated[float, Range(0, 1e7, above=True)] = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seq_length", 1), ("max_steps", 1), ("patience", 1),
-                          ("eval_every", 1), ("checkpoint_every", 1), ("warmup", 0), ("seed", 0)):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
-                raise InputError(f"{name}: expected an integer from {low} up, got {value!r}")
-        for name in ("learning_rate", "grad_clip", "epochs", "max_minutes", "checkpoint_minutes"):
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and value > 0):
-                raise InputError(f"{name}: expected a number above 0, got {value!r}")
-        for name in ("min_lr", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and value >= 0):
-                raise InputError(f"{name}: expected a number from 0 up, got {value!r}")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"ema_decay: expected a number from 0 to below 1, got {self.ema_decay!r}")
-        if self.schedule not in SCHEDULES:
-            raise InputError(f"schedule: expected {', '.join(SCHEDULES)}, got {self.schedule!r}")
-        if self.precision not in ("auto", *PRECISIONS):
-            raise InputError(f"precision: expected auto, {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        check_fields(self)
         if self.min_lr is not None and self.min_lr > self.learning_rate:
             raise InputError(f"min_lr: {self.min_lr} is above learning_rate, {self.learning_rate}")
 
@@ -180,20 +169,41 @@ Event = StepEvent | EvaluationEvent | CheckpointEvent | EndEvent
 class _Progress:
     """Where a training is, besides its arrays. Seconds are sums over all sessions."""
 
-    step: int = 0
-    loss_sum: float = 0.0  # since the last evaluation
-    loss_count: int = 0
-    evaluations: int = 0  # that were planned by default up to here
-    evaluations_made: int = 0
-    training_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    longest_step: float = 0.0
-    without_progress: int = 0  # evaluations since the best one
-    waited: int = 0  # evaluations since the best one or the last halving of the learning rate
-    halvings: int = 0
-    usual_norm: float = 0.0  # of the gradient, a moving mean
-    spikes: int = 0
-    spikes_in_a_row: int = 0
+    step: Count = 0
+    loss_sum: Number = 0.0  # since the last evaluation
+    loss_count: Count = 0
+    evaluations: Count = 0  # that were planned by default up to here
+    evaluations_made: Count = 0
+    training_seconds: Seconds = 0.0
+    evaluation_seconds: Seconds = 0.0
+    longest_step: Seconds = 0.0
+    without_progress: Count = 0  # evaluations since the best one
+    waited: Count = 0  # evaluations since the best one or the last halving of the learning rate
+    halvings: Count = 0
+    usual_norm: Number = 0.0  # of the gradient, a moving mean
+    spikes: Count = 0
+    spikes_in_a_row: Count = 0
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a checkpoint says besides its arrays. `rng` is the state of NumPy's PCG64."""
+
+    progress: _Progress
+    optimizer_steps: Count
+    offset: Count
+    next_step: Count
+    rng: dict[str, Any]
+    best: EvaluationEvent | None
+    seconds: Seconds
+
+
+def set_generator(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
+    """Sets a generator's state. Raises ValueError if it isn't one of its kind."""
+    try:
+        rng.bit_generator.state = state
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"rng: not the state of a random generator ({error})") from error
 
 
 class Trainer:
@@ -272,12 +282,14 @@ class Trainer:
         targets = self.state()[0]
         for name, target in targets.items():
             check_array(name, arrays[name], target.dtype, target.shape)
-        self._rng.bit_generator.state = facts["rng"]
-        self._progress_made = _Progress(**facts["progress"])
-        self.best = EvaluationEvent(**facts["best"]) if facts["best"] else None
-        self.optimizer.steps = int(facts["optimizer_steps"])
-        self.batches.offset, self.batches.next_step = int(facts["offset"]), int(facts["next_step"])
-        self._started = perf_counter() - float(facts["seconds"])
+            if not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} has numbers that are not finite")
+        kept = read_fields(_Facts, dict(facts))
+        self.batches.go_on_at(kept.offset, kept.next_step)
+        set_generator(self._rng, kept.rng)
+        self._progress_made, self.best = kept.progress, kept.best
+        self.optimizer.steps = kept.optimizer_steps
+        self._started = perf_counter() - kept.seconds
         for name, target in targets.items():
             target[...] = arrays[name]
 
@@ -295,8 +307,7 @@ class Trainer:
             norm = gradient_norm(network.parameters)
             step = made.step + 1
             if not (isfinite(loss) and isfinite(norm)):
-                kept = f"; the weights of step {self.best.step} are kept" if self.best else ""
-                raise TextgruError(f"step {step}: the loss is no longer finite{kept}; try a lower --learning-rate")
+                raise self._diverged(step, "loss")
             if not self._is_spike(norm):
                 self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
                 if self._average is not None:
@@ -311,15 +322,16 @@ class Trainer:
                 step, loss, lr, norm, step * tokens_per_step, step * tokens_per_step / made.training_seconds, progress,
                 now - self._started, self._seconds_left(step, made.training_seconds),
             )  # fmt: skip
+            stop = self._stop  # once: it may be set at any moment
             finished = progress >= 1 or self._out_of_time(made.longest_step + made.evaluation_seconds)
             due = self._due(step, progress, made.evaluations)
             if config.max_minutes is not None and config.eval_every is None:
                 # Where time is short, measuring takes no more than a tenth of it.
                 due = due and perf_counter() - last_evaluation >= 9 * made.evaluation_seconds
-            if self._stop and not (due or finished):
+            if stop and not (due or finished):
                 yield self._save_checkpoint()
                 self.off_plan = True
-            if due or finished or self._stop:
+            if due or finished or stop:
                 begin = perf_counter()
                 made.evaluations = int(progress * DEFAULT_EVALUATIONS)
                 made.evaluations_made += 1
@@ -328,13 +340,13 @@ class Trainer:
                     made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
                     self._wait_for_progress(event)
                     if event.best:
-                        self.best = event
                         self._save(event)
+                        self.best = event
                 last_evaluation = perf_counter()
                 made.loss_sum, made.loss_count = 0.0, 0
                 yield event
             impatient = config.patience is not None and made.without_progress >= config.patience
-            if finished or impatient or self._stop:
+            if finished or impatient or stop:
                 reason = "finished" if finished else "out of patience" if impatient and due else "stopped"
                 if due and reason == "stopped":
                     yield self._save_checkpoint()
@@ -392,10 +404,22 @@ class Trainer:
         if len(validation) > 1:
             score = evaluate(self.network, validation)
             val_loss, bits = score.loss, score.bits_per_char(len(validation), self.corpus.validation_characters)
+        if not (isfinite(train_loss) and isfinite(self.loss_now() if val_loss is None else val_loss)):
+            raise self._diverged(step, "validation loss" if val_loss is not None else "loss")
         is_best = best is None or val_loss is None or best.val_loss is None or val_loss < best.val_loss
         tokens_seen = step * self.config.batch_size * self.config.seq_length
         seconds = perf_counter() - self._started
         return EvaluationEvent(step, epoch, tokens_seen, train_loss, val_loss, bits, is_best, seconds)
+
+    def loss_now(self) -> float:
+        """The loss of the weights as they are, on the beginning of the training text: a quick look."""
+        tokens = self.corpus.train[:LOOKED_AT, None].astype(np.intp)
+        losses, _ = self.network.losses(tokens[:-1], tokens[1:], self.network.initial_state(1))
+        return float(losses.mean())
+
+    def _diverged(self, step: int, what: str) -> TextgruError:
+        kept = f"; the weights of step {self.best.step} are kept" if self.best else ""
+        return TextgruError(f"step {step}: the {what} is no longer finite{kept}; try a lower --learning-rate")
 
     def _time_limit(self) -> float | None:
         return None if self.config.max_minutes is None else self.config.max_minutes * 60

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from textgru.checkpoint import CONFIG, Run, RunWriter, network_settings
-from textgru.core import get_num_threads
+from textgru.core import get_num_threads, set_num_threads
 from textgru.core.products import set_product_kernels
 from textgru.corpus import Corpus
 from textgru.encoded_text import OnProgress, encode_text
-from textgru.errors import InputError
+from textgru.errors import InputError, TextgruError
 from textgru.generate import stream
 from textgru.network import Network, NetworkConfig
+from textgru.paths import given_path, shown_path
 from textgru.presets import Settings, check, resolve
+from textgru.runs.layout import CONFIG, STATE, TOKENS
+from textgru.runs.run import Run, network_settings
+from textgru.runs.writer import NewRun, RunWriter, UnfinishedRun
 from textgru.sampling import Sampling
 from textgru.tensorboard_log import TensorBoardLog
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
 from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
+from textgru.typed import MismatchError, Range, read_fields
 
-TOKENS = "tokens.bin"
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
 SAMPLE_LENGTH = 300  # tokens
 SAMPLING = Sampling(temperature=0.8)
@@ -58,6 +63,13 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class _Threads:
+    """How many threads a run was trained on, in its settings."""
+
+    threads: Annotated[int | None, Range(1, 1024)] = None
+
+
+@dataclass(frozen=True)
 class SampleEvent:
     """After an evaluation: text that the weights as they are now write, from no prompt."""
 
@@ -69,19 +81,36 @@ RunEvent = Event | SampleEvent
 
 
 def default_out(files: Sequence[str | Path]) -> Path:
-    """runs/NAME after the first file, or runs/NAME-2 and so on: the first that does not exist."""
+    """runs/NAME after the first file, or runs/NAME-2 and so on: the first that is free."""
+    return next(_free_outs(files))
+
+
+def _free_outs(files: Sequence[str | Path]) -> Iterator[Path]:
     first = str(files[0]) if files else ""
     packed = first.removesuffix(".gz").removesuffix(".zst")
     name = "stdin" if first == STANDARD_INPUT else re.sub(r"[*?\[\]]", "", Path(packed).stem) or "text"
-    out, number = Path("runs", name), 1
-    while out.exists():
-        number += 1
-        out = Path("runs", f"{name}-{number}")
-    return out
+    for number in itertools.count(1):
+        out = Path("runs", name if number == 1 else f"{name}-{number}")
+        if not out.exists():
+            yield out
 
 
-def _check_memory(needed: int) -> None:
+def _new_run(out: str | Path | None, files: Sequence[str | Path], overwrite: bool) -> NewRun:
+    """In `out`; or where none was given, in the first default place that no other training takes meanwhile."""
+    if out is not None:
+        return NewRun(given_path("out", out), overwrite=overwrite)
+    for place in _free_outs(files):
+        try:
+            return NewRun(place)
+        except InputError:
+            if not place.exists():
+                raise
+    raise AssertionError  # there is no end to the numbers
+
+
+def _check_memory(network: NetworkConfig, training: TrainingConfig) -> None:
     """Raises InputError if training needs more bytes than this machine has, where that can be told."""
+    needed = network.training_bytes(training.batch_size, training.seq_length)
     try:
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -89,7 +118,7 @@ def _check_memory(needed: int) -> None:
     if needed > available:
         raise InputError(
             f"this training needs about {needed / 1e9:,.0f} GB of memory, the machine has {available / 1e9:,.0f} GB; "
-            "try a smaller --hidden-size, --batch-size or --seq-length"
+            "try a smaller --hidden-size, --num-layers, --batch-size or --seq-length"
         )
 
 
@@ -98,14 +127,19 @@ def _given(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (settings or {}).items() if value is not None}
 
 
-def _shape_of(run: Run, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The network's settings of a run; of those wanted, only dropout may differ."""
+NOT_OF_THE_WEIGHTS = ("dropout", "input_dropout", "variational_dropout")  # settings of a network
+
+
+def _shape_of(run: Run, wanted: dict[str, Any], preset: str | None) -> dict[str, Any]:
+    """The network's settings of a run; of those wanted, only how it is trained may differ."""
+    if preset is not None:
+        raise InputError(f"preset: the network has the shape of {run.path}, whose weights it takes; leave it out")
     shape = asdict(run.network)
     del shape["vocab_size"]
     for name, value in wanted.items():
-        if name != "dropout" and value != shape[name]:
+        if name not in NOT_OF_THE_WEIGHTS and value != shape[name]:
             raise InputError(f"{name}: {value} doesn't fit the weights of {run.path}, {shape[name]}; leave it out")
-    return {**shape, **{name: value for name, value in wanted.items() if name == "dropout"}}
+    return {**shape, **wanted}
 
 
 def _tokenizer_of(run: Run, wanted: str | Path | Tokenizer | None, vocab_size: int | None) -> Tokenizer:
@@ -153,6 +187,7 @@ class TrainingRun:
         on_progress: OnProgress | None = None,
     ) -> None:
         started = perf_counter()
+        self._threads_before = get_num_threads()
         self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
         if val_fraction is not None and not 0 <= val_fraction < 1:
             raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
@@ -162,15 +197,16 @@ class TrainingRun:
         network, training = _given(network), _given(training)
         first = Run.read(init_from) if init_from is not None else None
         if first is not None:
-            network = _shape_of(first, network)
+            network = _shape_of(first, network, preset)
             tokenizer = _tokenizer_of(first, tokenizer, vocab_size)
         tokenizer = tokenizer or "char"
         check(network, training, preset)  # say what is wrong before the text is read
-        out = Path(out) if out is not None else default_out(files)
-        files = find_files(files)
-        check_files(files, encoding)
+        found = find_files(files)
+        check_files(found, encoding)
         with contextlib.ExitStack() as stack:
-            self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
+            writer = stack.enter_context(_new_run(out, files, overwrite))
+            self._writer: RunWriter = writer
+            files = found
             paths = self._paths(files)
             text = encode_text(
                 paths, tokenizer if isinstance(tokenizer, Tokenizer) else str(tokenizer), self._writer.scratch / TOKENS,
@@ -179,7 +215,7 @@ class TrainingRun:
                 on_progress=on_progress,
             )  # fmt: skip
             tokenizer, corpus, self.encoded_before = text.tokenizer, text.corpus, text.encoded_before
-            self.files, self.separate_documents = [str(file) for file in files], separate_documents
+            self.files, self.separate_documents = [shown_path(file) for file in files], separate_documents
             settings = resolve(
                 network, training, preset=preset, train_tokens=len(corpus.train), vocab_size=tokenizer.vocab_size
             )
@@ -190,42 +226,50 @@ class TrainingRun:
                 self.network.embedding.parameters["weight"][tokenizer.unk_id] = 0  # never seen: says nothing
             to_keep = self._settings()
             if first is not None:
-                to_keep["init_from"] = str(init_from)
-            self._writer.write_settings(to_keep, tokenizer)
+                to_keep["init_from"] = shown_path(first.path)
+            writer.write_settings(to_keep, tokenizer)
             stack.pop_all()
 
     @classmethod
-    def resume(cls, out: str | Path) -> TrainingRun:
+    def resume(cls, out: str | Path, *, threads: int | None = None) -> TrainingRun:
         """The unfinished training in the run directory `out`, as it was at its last checkpoint.
 
-        It goes on to the same bits as if it had never stopped, on the same kind of CPU. Raises InputError if there is
-        none, or it can't be read.
+        It goes on to the same bits as if it had never stopped, on the same kind of CPU, and on as many threads as
+        before, or on `threads`. Nothing is changed until `events` begins. Raises InputError if there is none, or it
+        can't be read.
         """
         started = perf_counter()
         run = Run.read(out)
         self = cls.__new__(cls)
-        self._log = TensorBoardLog(METRICS_STEPS, goes_on=True) if run.config.get("tensorboard") is True else None
+        self._threads_before = get_num_threads()
+        self._log = TensorBoardLog(METRICS_STEPS, goes_on=True) if run.record.tensorboard else None
         with contextlib.ExitStack() as stack:
-            self._writer = stack.enter_context(RunWriter.go_on(run.path))
+            writer = stack.enter_context(UnfinishedRun(run.path))
+            self._writer, run = writer, Run.read(out)
+            corpus, settings = run.record.corpus, dict(run.record.training or {})
+            if corpus is None or run.record.training is None:
+                raise InputError(f"{run.path / CONFIG}: damaged: it doesn't say what was being trained")
+            settings.setdefault("ema_decay", 0.0)  # of a run from before there were averages
             try:
-                training, corpus = dict(run.config["training"]), run.config["corpus"]
-                training.pop("threads")
-                training.setdefault("ema_decay", 0.0)  # of a run from before there were averages
-                config, held_out = TrainingConfig(**training), int(corpus["validation_tokens"])
-                self._sample_every = run.config.get("sample_every")
-                characters, self.files = int(corpus["characters"]), [str(file) for file in corpus["files"]]
-                self.separate_documents, self.encoded_before = bool(corpus.get("separate_documents")), False
-            except (KeyError, TypeError, ValueError) as error:
+                threads = threads or read_fields(_Threads, settings, "training").threads
+                settings.pop("threads", None)
+                config = read_fields(TrainingConfig, settings, "training", unknown=False)
+            except MismatchError as error:
                 raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
+            set_num_threads(threads or self._threads_before)
+            stack.callback(set_num_threads, self._threads_before)
+            self._sample_every = run.record.sample_every
+            self.files, self.separate_documents = corpus.files, corpus.separate_documents
+            self.encoded_before = False
             encoded = Corpus.open(
-                run.tokenizer, self._writer.scratch / TOKENS, held_out=held_out, characters=characters
+                run.tokenizer, writer.scratch / TOKENS, held_out=corpus.validation_tokens, characters=corpus.characters
             )
-            self._assemble(Settings(run.config.get("preset"), run.network, config), run.tokenizer, encoded, started)
-            arrays, facts = self._writer.read_state()
+            self._assemble(Settings(run.record.preset, run.network, config), run.tokenizer, encoded, started)
+            arrays, facts = writer.read_state()
             try:
                 self.trainer.restore(arrays, facts)
             except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{self._writer.scratch}: damaged: {error}") from error
+                raise InputError(f"{writer.scratch / STATE}: damaged: {error}") from error
             stack.pop_all()
         return self
 
@@ -233,7 +277,7 @@ class TrainingRun:
         network, config = settings.network, settings.training
         self.preset = settings.preset
         self.config, self.tokenizer, self.corpus, self.out = config, tokenizer, corpus, self._writer.out
-        _check_memory(network.training_bytes(config.batch_size, config.seq_length))
+        _check_memory(network, config)
         if config.deterministic:
             set_product_kernels("packed")
         rng = np.random.default_rng(config.seed)
@@ -266,6 +310,8 @@ class TrainingRun:
 
     def events(self) -> Iterator[RunEvent]:
         """Trains, saves the best weights, writes metrics.jsonl, and passes the trainer's events on."""
+        if isinstance(self._writer, UnfinishedRun):
+            self._writer.begin()
         for event in self.trainer.events():
             if isinstance(event, EvaluationEvent):
                 self._writer.append_metrics({"event": "evaluation", **asdict(event)})
@@ -300,13 +346,19 @@ class TrainingRun:
         """Whether there is a checkpoint that `resume` goes on from."""
         return self._writer.has_state
 
+    @property
+    def published(self) -> bool:
+        """Whether weights of this training are saved in the run directory."""
+        return self._writer.published
+
     def stop(self) -> None:
         """Ends the training after the step in progress, with an evaluation."""
         self.trainer.stop()
 
     def close(self) -> None:
-        """Removes everything, if no weights were saved; and lets the run go."""
+        """Removes everything, if no weights were saved; and lets the run go. Threads are again those from before."""
         self._writer.close()
+        set_num_threads(self._threads_before)
         if self._log is not None:
             self._log.close()
 
@@ -346,12 +398,14 @@ class TrainingRun:
 
     def _checkpoint(self) -> None:
         self._writer.write_state(*self.trainer.state())
-        if not self._writer.published:
+        if isinstance(self._writer, NewRun) and not self._writer.published and not self._writer.replaces:
+            if not isfinite(self.trainer.loss_now()):
+                raise TextgruError("the loss is no longer finite, nothing was saved; try a lower --learning-rate")
             self._writer.save_weights(self.network, {})
 
     def _save(self, event: EvaluationEvent) -> None:
         if self.trainer.off_plan:
             self._writer.set_weights_aside()
         scores = asdict(event)
-        del scores["best"]
+        del scores["best"], scores["seconds"]  # the same training gives the same file
         self._writer.save_weights(self.network, scores)

@@ -234,7 +234,10 @@ def test_a_full_disk_says_how_to_go_on(text_file, tmp_path, cli, fails, monkeypa
     kept = os.fsync
 
     def fill_up(descriptor):
-        if "other" in str(Path(f"/proc/self/fd/{descriptor}").readlink()) or (tmp_path / "run").exists():
+        if (
+            "other" in str(Path(f"/proc/self/fd/{descriptor}").readlink())
+            or (tmp_path / "run" / "config.json").exists()
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         kept(descriptor)
 
@@ -328,7 +331,15 @@ def test_options_from_a_toml_file(text_file, tmp_path, cli, fails):
         ("resume = 'x'", "no option"),
         ("hidden_size = [", "settings.toml: no TOML"),
         ("[hidden_size]", "hidden_size: expected a value, got a table"),
-        ("hidden_size = 'large'", "Invalid value for '--hidden-size'"),
+        ("hidden_size = 'large'", "settings.toml: hidden_size: expected an integer, got 'large'"),
+        ("num_layers = 2.9", "num_layers: expected an integer, got 2.9"),
+        ("num_layers = true", "num_layers: expected an integer, got true"),
+        ("epochs = 1979-05-27", "epochs: expected a number, got datetime.date(1979, 5, 27)"),
+        ("tokenizer = ['bpe']", "tokenizer: expected a string, got ['bpe']"),
+        ("overwrite = 1", "overwrite: expected true or false, got 1"),
+        ("files = [1]", "files: expected a list of names, got [1]"),
+        ("lr = inf", "learning_rate: expected a number above 0, got inf"),
+        (f"x = {'[' * 5000}", "settings.toml: no TOML"),
         ("hidden_size = 0", "Invalid value for '--hidden-size'"),
     ):
         file.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -15,10 +16,14 @@ from textgru.cli.info import info
 from textgru.cli.plot import plot
 from textgru.cli.quantize import quantize
 from textgru.cli.sample import sample
+from textgru.cli.signals import Terminated
+from textgru.cli.streams import lead_nowhere, prepare_streams
 from textgru.cli.train import train
 from textgru.errors import TextgruError
+from textgru.paths import shown_path
 
-INTERRUPTED = 130
+INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes, as shells have them: 128 and the signal's number
+LONGEST = 1000  # characters of a message
 
 
 class OneLineErrors(click.Group):
@@ -30,11 +35,18 @@ class OneLineErrors(click.Group):
     ) -> NoReturn:
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
+        prepare_streams()
         try:
             result = super().main(args=arguments, prog_name=prog_name or "textgru", **extra)
+            sys.stdout.flush()  # a pipe that is closed, or a full disk, is noticed here at the latest
             sys.exit(result if isinstance(result, int) else 0)
         except (KeyboardInterrupt, click.Abort):
             _fail("interrupted", INTERRUPTED)
+        except Terminated as error:
+            _fail(f"ended by {error.name}", error.exit_code)
+        except BrokenPipeError:  # nobody reads any more: `| head`
+            lead_nowhere()
+            sys.exit(BROKEN_PIPE)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
             sys.exit(2)
@@ -43,22 +55,33 @@ class OneLineErrors(click.Group):
             _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", 2)
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
-        except TextgruError as error:
+        except (TextgruError, MemoryError, OSError) as error:
             if "--debug" in arguments:
                 raise
-            _fail(str(error), error.exit_code)
-        except MemoryError as error:
-            if "--debug" in arguments:
-                raise
-            _fail(f"out of memory: {error}; try a smaller --batch-size, --seq-length or --hidden-size", 1)
-        except OSError as error:
-            if "--debug" in arguments:
-                raise
-            _fail(str(error), 1)
+            _fail(_explained(error), error.exit_code if isinstance(error, TextgruError) else 1)
+
+
+def _explained(error: TextgruError | MemoryError | OSError) -> str:
+    """What went wrong, in words."""
+    if isinstance(error, MemoryError):
+        needed = f": {error}" if str(error) else ""
+        return f"out of memory{needed}; try a smaller --batch-size, --seq-length, --hidden-size or --num-layers"
+    if isinstance(error, OSError) and error.strerror:
+        where = "standard output" if error.filename is None else shown_path(error.filename)
+        return f"{where}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"textgru: error: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    with contextlib.suppress(OSError):
+        click.echo(f"textgru: error: {line}", err=True)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.exit(code)
+    lead_nowhere()  # what is left in the buffer can't be written: don't try again at the exit
     sys.exit(code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from textgru.cli.json_output import print_json
+
 if TYPE_CHECKING:
-    from textgru.checkpoint import Run
+    from textgru.runs.run import Run
 
 UNKNOWN = "-"
 LEFT = ("run", "network", "tokenizer", "text")  # columns of words
@@ -27,13 +28,13 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     """Lay the models in some runs side by side, the best first: by bits a character, which can be compared between
     tokenizers; nats a token can't. Of the settings, those that differ are shown.
     """
-    from textgru.checkpoint import Run
-    from textgru.metrics import run_names
+    from textgru.runs.metrics import run_names
+    from textgru.runs.run import Run
 
     found = [_facts(name, Run.read(run)) for name, run in zip(run_names(runs), runs, strict=True)]
     found.sort(key=lambda facts: float("inf") if facts["bits_per_char"] is None else facts["bits_per_char"])
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found, indent=2)
     else:
         rows = [_row(facts) for facts in found]
         for row, more in zip(rows, _differing(found), strict=True):
@@ -51,9 +52,10 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
 def _facts(name: str, run: Run) -> dict[str, Any]:
     """What --json prints of a run. Scores are those of the weights that were kept."""
-    config, scores, network = run.config, run.scores, run.network
-    corpus, training = config.get("corpus") or {}, config.get("training") or {}
-    seconds = scores.get("seconds")
+    from textgru.runs.metrics import training_seconds
+
+    scores, network, corpus, training = run.scores, run.network, run.record.corpus, run.record.training or {}
+    seconds = training_seconds(run)
     return {
         "name": name,
         "path": str(run.path),
@@ -69,15 +71,15 @@ def _facts(name: str, run: Run) -> dict[str, Any]:
         "step": scores.get("step"),
         "tokens_seen": scores.get("tokens_seen"),
         "minutes": None if seconds is None else seconds / 60,
-        "files": corpus.get("files", []),
-        "characters": corpus.get("characters"),
-        "train_tokens": corpus.get("train_tokens"),
-        "validation_tokens": corpus.get("validation_tokens"),
+        "files": corpus.files if corpus else [],
+        "characters": corpus.characters if corpus else None,
+        "train_tokens": corpus.train_tokens if corpus else None,
+        "validation_tokens": corpus.validation_tokens if corpus else None,
         "settings": {
             "dropout": network.dropout,
             "tie_weights": network.tie_weights,
             **training,
-            **({"init_from": config["init_from"]} if "init_from" in config else {}),
+            **({"init_from": run.record.init_from} if run.record.init_from is not None else {}),
         },
     }
 

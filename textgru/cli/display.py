@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from math import log
+from math import inf, log
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -14,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from textgru.cli.streams import lead_nowhere
 from textgru.core.threads import has_openmp
 from textgru.network import NetworkConfig
 from textgru.trainer import EndEvent, EvaluationEvent, StepEvent
@@ -52,11 +54,28 @@ class PlainDisplay:
     stopped = False
 
     def __init__(self) -> None:
+        self.closed = False  # standard output, while it was written to
+        self.on_closed: Callable[[], None] = lambda: None  # what to do then
         self._last_step: StepEvent | None = None
+        self._guess = inf  # nats, of guessing every token alike
+        self._learning_rate = 0.0
         self._worse = 0  # evaluations since the best
         self._doing, self._since, self._told = "", 0.0, False
 
     def line(self, text: str) -> None:
+        """Writes a line; when nobody reads any more (`| head`, a terminal that is gone), calls `on_closed` once."""
+        if self.closed:
+            return
+        try:
+            self.write(text)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.closed = True
+            lead_nowhere()
+            self.on_closed()
+
+    def write(self, text: str) -> None:
         click.echo(text)
 
     def note(self, text: str) -> None:
@@ -87,6 +106,7 @@ class PlainDisplay:
             f"network    {f'{plan.preset}: ' if plan.preset else ''}{described(plan.network)}; "
             f"{plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train"
         )
+        self._guess, self._learning_rate = log(plan.vocab_size), plan.learning_rate
         limits = [f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)"]
         if plan.max_minutes is not None:
             limits.append(f"{plan.max_minutes:g} minutes, whichever is sooner")
@@ -134,6 +154,12 @@ class PlainDisplay:
                 f"best       validation loss {best.val_loss:.4f} nats a token ({best.val_loss / log(2):.3f} bits), "
                 f"{best.bits_per_char:.3f} bits a character, at step {best.step:,}"
             )
+        loss = best.train_loss if best.val_loss is None else best.val_loss
+        if loss > self._guess:
+            self.line(
+                f"beware     this is worse than guessing every token alike ({self._guess:.4f} nats): train longer, or "
+                f"with a --learning-rate below {self._learning_rate:g}"
+            )
         if end.reason == "finished" and self._worse >= MANY_WORSE:
             sooner = f"with --patience {MANY_WORSE} it would have ended sooner"
             self.line(f"no better  in the last {self._worse} evaluations; {sooner}")
@@ -163,7 +189,7 @@ class LiveDisplay(PlainDisplay):
         self._reading: TaskID | None = None
         self._loss: float | None = None
 
-    def line(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def long_progress(self, what: str, done: int, total: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from textgru.cli.json_output import print_json
+
 if TYPE_CHECKING:
-    from textgru.checkpoint import Run
+    from textgru.runs.run import Run
 
 
 @click.command(short_help="Say what a trained model is.")
@@ -22,7 +23,7 @@ def info(run: str | None, as_json: bool, system: bool) -> None:
     if run is None:
         facts = _system()
     else:
-        from textgru.checkpoint import Run
+        from textgru.runs.run import Run
 
         found = Run.read(run)
         facts = _run_facts(found)
@@ -30,7 +31,7 @@ def info(run: str | None, as_json: bool, system: bool) -> None:
             _print_run(found, facts)
             return
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
     else:
         for name, value in facts.items():
             click.echo(f"{name.replace('_', ' '):16} {', '.join(value) if isinstance(value, list) else value}")
@@ -55,6 +56,8 @@ def _system() -> dict[str, Any]:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
+    from textgru.runs.metrics import training_seconds
+
     config = {name: value for name, value in run.config.items() if name != "format_version"}
     return {
         "path": str(run.path),
@@ -68,7 +71,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "step": run.scores.get("step"),
         "epoch": run.scores.get("epoch"),
         "tokens_seen": run.scores.get("tokens_seen"),
-        "seconds": run.scores.get("seconds"),
+        "seconds": training_seconds(run),
         "config": config,
     }
 
@@ -76,21 +79,28 @@ def _run_facts(run: Run) -> dict[str, Any]:
 def _print_run(run: Run, facts: dict[str, Any]) -> None:
     from textgru.cli.display import described
 
-    network, training, corpus = run.network, facts["config"].get("training", {}), facts["config"].get("corpus", {})
+    network, training, corpus, scores = run.network, run.record.training or {}, run.record.corpus, run.scores
     lines = [
         ("run", facts["path"]),
         ("network", f"GRU, {described(network)}"),
         ("parameters", f"{facts['parameters']:,}" + (", in 8-bit integers" if run.precision == "int8" else "")),
         ("tokenizer", f"{run.tokenizer.kind}, {network.vocab_size:,} tokens"),
-        ("text", ", ".join(corpus.get("files", [])) + f": {corpus.get('characters', 0):,} characters"),
-    ]  # fmt: skip
-    if facts["step"] is not None:
-        lines.append(("trained", f"{facts['step']:,} steps, {facts['tokens_seen']:,} tokens, {facts['epoch']:.2f} "
-                      f"epochs, {facts['seconds']:.0f} s (the weights that were kept)"))  # fmt: skip
-    if facts["val_loss"] is not None:
-        lines.append(("validation", f"{facts['val_loss']:.4f} nats a token, {facts['bits_per_char']:.3f} bits a "
-                      f"character, on the last {corpus.get('validation_tokens', 0):,} tokens"
-                      + (" (before the weights were quantised)" if run.precision == "int8" else "")))  # fmt: skip
+    ]
+    if corpus is not None:
+        lines.append(("text", f"{', '.join(corpus.files)}: {corpus.characters:,} characters"))
+    if scores.get("step") is not None:
+        parts = [f"{scores['step']:,} steps"]
+        parts += [f"{scores['tokens_seen']:,} tokens"] if scores.get("tokens_seen") is not None else []
+        parts += [f"{scores['epoch']:.2f} epochs"] if scores.get("epoch") is not None else []
+        parts += [f"{facts['seconds']:.0f} s"] if facts["seconds"] is not None else []
+        lines.append(("trained", f"{', '.join(parts)} (the weights that were kept)"))
+    if scores.get("val_loss") is not None:
+        bits = scores.get("bits_per_char")
+        parts = [f"{scores['val_loss']:.4f} nats a token"]
+        parts += [f"{bits:.3f} bits a character"] if bits is not None else []
+        parts += [f"on the last {corpus.validation_tokens:,} tokens"] if corpus is not None else []
+        note = " (before the weights were quantised)" if run.precision == "int8" else ""
+        lines.append(("validation", ", ".join(parts) + note))
     settings = ", ".join(f"{name} {value:g}" for name, value in training.items() if isinstance(value, (int, float)))
     lines.append(("settings", settings))
     for name, value in lines:

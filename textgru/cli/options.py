@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from textgru.errors import InputError
+from textgru.paths import given_path
+from textgru.typed import shown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -74,14 +75,16 @@ def read_config(context: click.Context, _parameter: click.Parameter, value: str 
         import tomllib
     else:
         import tomli as tomllib
-    path = Path(value)
+    path = given_path("config", value)
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file; name a TOML file")
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: no TOML: {error}") from error
     spelled = {word.lstrip("-"): p.name for p in context.command.params for word in p.opts if p.name}  # lr as well
     settings = {spelled.get(name, name).replace("-", "_"): setting for name, setting in settings.items()}
@@ -92,4 +95,24 @@ def read_config(context: click.Context, _parameter: click.Parameter, value: str 
         raise InputError(f"{path}: {', '.join(tables)}: expected a value, got a table")
     if isinstance(settings.get("files"), str):
         settings["files"] = [settings["files"]]
+    for parameter in context.command.params:
+        if parameter.name in settings and (wanted := _wanted(parameter, settings[parameter.name])):
+            raise InputError(f"{path}: {parameter.name}: expected {wanted}, got {shown(settings[parameter.name])}")
     context.default_map = {**(context.default_map or {}), **settings}
+
+
+def _wanted(parameter: click.Parameter, value: Any) -> str | None:
+    """What a value from a TOML file should be, if it is of another kind: click would make one of the other."""
+    kind = parameter.type
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return None if isinstance(value, bool) else "true or false"
+    if parameter.nargs == -1:
+        return None if isinstance(value, list) and all(isinstance(one, str) for one in value) else "a list of names"
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(kind, click.types.IntParamType):
+        return None if number and isinstance(value, int) else "an integer"
+    if isinstance(kind, click.types.FloatParamType):
+        return None if number else "a number"
+    if parameter.name == "checkpoint_every":
+        return None if isinstance(value, str) or (number and isinstance(value, int)) else "steps (500) or minutes (5m)"
+    return None if isinstance(value, str) else "a string"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from textgru.metrics import Curves
+    from textgru.runs.metrics import Curves
     from textgru.terminal_chart import Series, Style
 
 COLOURS = ("bright_blue", "bright_yellow", "bright_green", "bright_magenta", "bright_cyan", "bright_red", "white")
@@ -40,7 +40,7 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
     Losses are in nats a token. The training loss is smoothed; its first steep fall may begin above the chart. An image
     needs matplotlib: pip install matplotlib.
     """
-    from textgru.metrics import read_curves
+    from textgru.runs.metrics import read_curves
 
     runs = _without_copies(runs)
     if out is not None:
@@ -62,7 +62,7 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
 
 def _without_copies(runs: tuple[str, ...]) -> tuple[str, ...]:
     """The runs that were trained, where there are any: `runs/*` names saved copies too, which have no curves."""
-    from textgru.checkpoint import CONFIG, METRICS
+    from textgru.runs.layout import CONFIG, METRICS
 
     copies = {run for run in runs if Path(run, CONFIG).exists() and not Path(run, METRICS).exists()}
     if copies.issuperset(runs):
@@ -76,7 +76,7 @@ def _chart(runs: Sequence[Curves], x: str, console: Console) -> list[Text]:
     """The loss, its legend above it, and the learning rate below."""
     from rich.text import Text
 
-    from textgru.metrics import loss_range
+    from textgru.runs.metrics import loss_range
     from textgru.terminal_chart import draw, label_width
 
     style = _style(console)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from textgru.errors import InputError
+
 
 @click.command(short_help="Save a model with 8-bit weights, a quarter of the size.")
 @click.argument("run", metavar="RUN")
@@ -17,10 +19,19 @@ def quantize(run: str, out: str | None, overwrite: bool) -> None:
     The new run samples and is evaluated in int8 unless --precision says otherwise. `textgru eval` on both, with a text
     that neither was trained on, shows what it costs: usually less than 0.001 nats.
     """
-    from textgru.checkpoint import WEIGHTS
     from textgru.language_model import load
+    from textgru.runs.layout import WEIGHTS
 
-    target = Path(out) if out else Path(run).with_name(Path(run).name + "-int8")
-    load(run).save(target, precision="int8", overwrite=overwrite)
+    model = load(run)
+    target = Path(out) if out is not None else _beside(Path(run))
+    model.save(target if out is None else out, precision="int8", overwrite=overwrite)
     before, after = (Path(folder, WEIGHTS).stat().st_size for folder in (run, target))
     click.echo(f"saved in   {target}; weights {after:,} bytes, before {before:,}")
+
+
+def _beside(run: Path) -> Path:
+    """RUN-int8; of `.` and `..` the folder's own name."""
+    named = run if run.name not in ("", "..") else run.resolve()
+    if not named.name:
+        raise InputError(f"{run}: has no name to put -int8 behind; give --out")
+    return named.with_name(f"{named.name}-int8")

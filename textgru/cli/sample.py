@@ -10,12 +10,13 @@ from textgru.cli.options import precision_option, threads_option
 
 BETWEEN_SAMPLES = "---"
 MOST_NAMED = 10
+MOST = 10**12  # of what is counted
 
 
 @click.command(short_help="Write text with a trained model.")
 @click.argument("run", metavar="RUN")
 @click.option("--prompt", "-p", default="", help="Text to go on from.")
-@click.option("--length", "-n", type=click.IntRange(0), default=500, show_default=True, help="New tokens.")
+@click.option("--length", "-n", type=click.IntRange(0, MOST), default=500, show_default=True, help="New tokens.")
 @click.option(
     "--temperature",
     "--temp",
@@ -24,7 +25,7 @@ MOST_NAMED = 10
     show_default=True,
     help="Below 1 safer, above 1 wilder; 0 always takes the likeliest token.",
 )
-@click.option("--top-k", type=click.IntRange(1), help="Only the k likeliest tokens.  [default: off]")
+@click.option("--top-k", type=click.IntRange(1, MOST), help="Only the k likeliest tokens.  [default: off]")
 @click.option(
     "--top-p",
     type=click.FloatRange(0, 1, min_open=True),
@@ -33,7 +34,7 @@ MOST_NAMED = 10
 @click.option("--seed", "-s", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text.  [default: random]")
 @click.option(
     "--num-samples",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST),
     default=1,
     show_default=True,
     help=f'How many texts; a line "{BETWEEN_SAMPLES}" stands between two.',

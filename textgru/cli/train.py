@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from textgru.cli.options import GIVEN, SectionedCommand, read_config, threads_option
+from textgru.cli.signals import asked, raised
 from textgru.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from textgru.training_run import TrainingRun
 
 POSITIVE = click.FloatRange(0, min_open=True)
-INTERRUPTED = 130
+INTERRUPTED, BROKEN_PIPE = 130, 141
 NETWORK = (
     "hidden_size", "num_layers", "embedding_size", "dropout", "input_dropout", "variational_dropout", "tie_weights",
 )  # fmt: skip
@@ -204,31 +203,45 @@ def train(
             sample_every=sample_every, overwrite=overwrite, separate_documents=separate_documents, cache=not no_cache,
             tensorboard=tensorboard, on_progress=display.progress,
         )  # fmt: skip
-    with display, training() as run:
+    stopped_by = []
+
+    def stop(number: int) -> None:
+        stopped_by.append(number)
+        display.note("stopping after this step; Ctrl-C again leaves at once")
+        run.stop()
+
+    with raised(), display, training() as run:
+        display.on_closed = run.stop
         display.plan(run.plan(), run.files)
         if dry_run:
             display.note("dry run: nothing was trained, no run was written")
             return
-
-        def interrupt(_signal: int, _frame: FrameType | None) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            display.note("stopping after this step; Ctrl-C again leaves at once")
-            run.stop()
-
-        before = signal.signal(signal.SIGINT, interrupt)
         try:
-            for event in run.events():
-                display.event(event)
+            with asked(stop):
+                for event in run.events():
+                    display.event(event)
         except StorageError as error:
-            if run.can_go_on:
-                message = f"{error}; mend that, then go on with: textgru train --resume {shlex.quote(str(run.out))}"
-                raise StorageError(message) from error
-            raise
-        finally:
-            signal.signal(signal.SIGINT, before)
+            raise StorageError(f"{error}{_kept(run)}") from error
         display.end(run.out)
+    if display.closed:
+        click.echo(f"textgru: standard output was closed: stopped; {_how_to_go_on(run)}", err=True)
+        context.exit(BROKEN_PIPE)
     if display.stopped:
-        context.exit(INTERRUPTED)
+        context.exit(128 + stopped_by[0] if stopped_by else INTERRUPTED)
+
+
+def _kept(run: TrainingRun) -> str:
+    """What is left of a training that can't save any more."""
+    if run.can_go_on:
+        return f"; mend that, then go on with: textgru train --resume {shlex.quote(str(run.out))}"
+    if run.published:
+        return f"; the weights that were saved last are kept in {run.out}"
+    return "; nothing was saved"
+
+
+def _how_to_go_on(run: TrainingRun) -> str:
+    saved = f"saved in {run.out}"
+    return f"{saved}; go on with: textgru train --resume {shlex.quote(str(run.out))}" if run.can_go_on else saved
 
 
 def _spelled(name: str) -> str:
@@ -248,11 +261,7 @@ def _checkpoints(every: str | None) -> dict[str, Any]:
 
 def _resume(run: str, threads_given: bool) -> TrainingRun:
     """The training to go on with, on as many threads as before unless it was said how many."""
-    from textgru.checkpoint import Run
-    from textgru.core import set_num_threads
+    from textgru.core import get_num_threads
     from textgru.training_run import TrainingRun
 
-    threads = Run.read(run).config.get("training", {}).get("threads")
-    if not threads_given and isinstance(threads, int) and 1 <= threads <= 1024:
-        set_num_threads(threads)
-    return TrainingRun.resume(run)
+    return TrainingRun.resume(run, threads=get_num_threads() if threads_given else None)

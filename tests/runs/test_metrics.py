@@ -8,7 +8,7 @@ import pytest
 import textgru
 from tests.texts import sentences
 from textgru.errors import InputError
-from textgru.metrics import loss_range, read_curves, read_metrics, run_names
+from textgru.runs.metrics import loss_range, read_curves, read_metrics, run_names
 
 
 def step(number, loss=2.0, **more):
@@ -74,18 +74,28 @@ def test_the_training_loss_is_smoothed_without_a_lag(write):
 
 @pytest.mark.parametrize("rest", ['{"event": "step", "st', '{"event": "evaluation", "step": 12', "\0\0\0", '"', ""])
 def test_a_last_line_that_is_not_whole_is_left_out(write, rest):
-    assert [event["step"] for event in read_metrics(write(step(10), step(20), rest, end="")).steps] == [10, 20]
+    assert [event.step for event in read_metrics(write(step(10), step(20), rest, end="")).steps] == [10, 20]
 
 
 @pytest.mark.parametrize(
     "line",
     ["{", "[]", "7", '{"step": 3}', json.dumps(step(15, loss="low")), json.dumps(step(15, loss=None)),
-     json.dumps(step(15, loss=float("nan"))), '{"event": "step"}', "[" * 100_000],
-    ids=["cut", "list", "number", "no event", "text", "null", "nan", "empty", "deep"],
+     '{"event": "evaluation"}', "[" * 100_000, json.dumps({**step(15), "step": -5}),
+     json.dumps({**step(15), "step": True}), json.dumps({**step(15), "seconds": "now"}), "1" * 5000, json.dumps({**step(15), "step": 10**400})],
+    ids=["cut", "list", "number", "no event", "text", "null", "empty", "deep", "negative", "a bool", "a word", "digits",
+         "huge"],
 )  # fmt: skip
 def test_other_damage_is_told_with_its_line(write, line):
     with pytest.raises(InputError, match=r"metrics.jsonl: damaged: line 2 is no event"):
         read_metrics(write(step(10), line, step(20)))
+
+
+def test_what_is_not_finite_is_left_out(write):
+    """A training that went wrong wrote it, not damage."""
+    nan, inf = float("nan"), float("inf")
+    found = read_metrics(write(step(10), step(20, loss=nan), evaluation(20, nan), evaluation(30, -inf), step(30)))
+    assert [event.step for event in found.steps] == [10, 30]
+    assert [event.val_loss for event in found.evaluations] == [None, None]
 
 
 def test_events_of_other_kinds_are_passed_over(write):

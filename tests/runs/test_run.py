@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from textgru.checkpoint import Run, RunWriter, network_settings, write_atomically
+from textgru.atomic_files import write_atomically
 from textgru.errors import InputError, TextgruError
 from textgru.network import Network, NetworkConfig
+from textgru.runs.run import Run, network_settings
+from textgru.runs.writer import NewRun
 from textgru.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train("char", lambda: ["abc\n"])
@@ -19,7 +21,7 @@ CONFIG = NetworkConfig(vocab_size=5, embedding_size=3, hidden_size=4, num_layers
 
 def write_run(out, config=CONFIG, seed=0, **options):
     network = Network(config, seed=seed)
-    with RunWriter(out, **options) as writer:
+    with NewRun(out, **options) as writer:
         writer.write_settings({"network": network_settings(config)}, TOKENIZER)
         writer.save_weights(network, {"val_loss": 1.5, "step": 10})
         writer.append_metrics({"event": "end"})
@@ -63,17 +65,18 @@ def test_weights_load_into_pytorch(run):
 
 
 def test_nothing_stays_of_a_run_without_weights(tmp_path):
-    with RunWriter(tmp_path / "a" / "b" / "run") as writer:
+    with NewRun(tmp_path / "a" / "b" / "run") as writer:
         writer.write_settings({}, TOKENIZER)
-        assert not (tmp_path / "a" / "b" / "run").exists()
+        with pytest.raises(InputError, match="run: is not a run directory .its training has saved nothing yet"):
+            Run.read(tmp_path / "a" / "b" / "run")
     assert os.listdir(tmp_path) == []
 
 
 def test_another_run_is_replaced_only_when_told_and_only_by_a_whole_one(run):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     with pytest.raises(InputError, match="holds another run; .*--overwrite"):
-        RunWriter(run)
-    with pytest.raises(RuntimeError), RunWriter(run, overwrite=True) as writer:
+        NewRun(run)
+    with pytest.raises(RuntimeError), NewRun(run, overwrite=True) as writer:
         writer.write_settings({"network": network_settings(CONFIG)}, TOKENIZER)
         raise RuntimeError
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
@@ -89,7 +92,7 @@ def test_other_files_are_never_touched(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("file", "folder"):
         with pytest.raises(InputError, match="choose another --out"):
-            RunWriter(tmp_path / name, overwrite=True)
+            NewRun(tmp_path / name, overwrite=True)
     assert (tmp_path / "folder" / "thesis.txt").read_text() == "mine"
     write_run(tmp_path / "empty")
     assert (tmp_path / "empty" / "config.json").exists()
@@ -98,14 +101,14 @@ def test_other_files_are_never_touched(tmp_path):
 def test_an_out_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"run: can't be (read|written): Not a directory"):
-        RunWriter(tmp_path / "file" / "run")
+        NewRun(tmp_path / "file" / "run")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_named(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o555)
     with pytest.raises(InputError, match="can't be written: Permission denied"):
-        RunWriter(tmp_path / "locked" / "run")
+        NewRun(tmp_path / "locked" / "run")
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
@@ -148,16 +151,17 @@ DAMAGES = {
     "format not a number": (lambda run: edit_config(run, lambda c: c.update(format_version="1")), "no format_version"),
     "no network": (lambda run: edit_config(run, lambda c: c.pop("network")), "no settings of a gru network"),
     "another cell": (lambda run: edit_config(run, lambda c: c["network"].update(cell="x")), "no settings of a gru"),
-    "setting missing": (lambda run: edit_config(run, lambda c: c["network"].pop("dropout")), "network has"),
-    "setting unknown": (lambda run: edit_config(run, lambda c: c["network"].update(x=1)), "network has"),
+    "setting missing": (lambda run: edit_config(run, lambda c: c["network"].pop("dropout")), "dropout: is missing"),
+    "setting unknown": (lambda run: edit_config(run, lambda c: c["network"].update(x=1)), "network.x: not known"),
     "setting impossible": (
         lambda run: edit_config(run, lambda c: c["network"].update(hidden_size=-4)),
-        "hidden_size: expected an integer from 1 up, got -4",
+        "hidden_size: expected an integer from 1 to 1,048,576, got -4",
     ),
     "setting huge": (
         lambda run: edit_config(run, lambda c: c["network"].update(hidden_size=10**12)),
-        "config.json wants F32",
+        "hidden_size: expected an integer from 1 to 1,048,576, got 1000000000000",
     ),
+    "setting large": (lambda run: edit_config(run, lambda c: c["network"].update(hidden_size=10**6)), "wants F32"),
     "tokenizer missing": (lambda run: (run / "tokenizer.json").unlink(), "tokenizer.json is missing"),
     "tokenizer cut short": (lambda run: cut(run / "tokenizer.json", 0.5), "tokenizer.json: not a tokenizer.json"),
     "tokenizer of another run": (

@@ -7,71 +7,82 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from textgru.checkpoint import CONFIG, METRICS
 from textgru.errors import InputError
+from textgru.runs.layout import CONFIG, METRICS
+from textgru.runs.records import EvaluationRecord, StepRecord
+from textgru.runs.run import Run, check_folder
+from textgru.typed import MismatchError, read_fields
 
 X_AXES = ("steps", "tokens", "minutes")
 SMOOTHED = 40  # the mean over a part in so many of the training is one point of the smoothed loss
-
-_NEEDED = {
-    "step": ("step", "loss", "learning_rate", "tokens_seen", "seconds"),
-    "evaluation": ("step", "train_loss", "tokens_seen", "seconds"),
-}
 
 
 @dataclass(frozen=True)
 class Metrics:
     """The events of a training, in their order."""
 
-    steps: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
+    steps: list[StepRecord]
+    evaluations: list[EvaluationRecord]
 
 
 def read_metrics(run: str | Path) -> Metrics:
-    """Reads the metrics.jsonl of a run, finished or not. A last line that is not whole is left out.
+    """Reads the metrics.jsonl of a run, finished or not. A last line that is not whole is left out, and so are numbers
+    that are not finite, which a training that went wrong may have had.
 
     Raises InputError if there is none, or it is damaged.
     """
-    run = Path(run)
+    run = check_folder(run)
     path = run / METRICS
-    if not run.is_dir():
-        raise InputError(f"{run}: {'is not a run directory' if run.exists() else 'no such run'}")
     try:
+        if not path.is_file():
+            if not (run / CONFIG).exists():
+                raise InputError(f"{run}: is not a run directory (no {CONFIG} in it)")
+            raise InputError(f"{run}: has no {METRICS} (a saved copy has none); name the run that was trained")
         lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError as error:
-        if not (run / CONFIG).exists():
-            raise InputError(f"{run}: is not a run directory (no {CONFIG} in it)") from error
-        raise InputError(f"{run}: has no {METRICS} (a saved copy has none); name the run that was trained") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _NEEDED}
+    found = Metrics([], [])
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             event = json.loads(line)
-            kind = event["event"]
-            if kind in found:
-                _check(event, kind)
-                found[kind].append(event)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            kind = event["event"] if isinstance(event, dict) else None
+            if not isinstance(kind, str):
+                raise MismatchError("event: expected a string")
+            if any(_is_infinite(event.get(name)) for name in ("loss", "train_loss")):
+                continue
+            if _is_infinite(event.get("val_loss")):
+                event["val_loss"] = None
+            if kind == "step":
+                found.steps.append(read_fields(StepRecord, event))
+            elif kind == "evaluation":
+                found.evaluations.append(read_fields(EvaluationRecord, event))
+        except (ValueError, KeyError, RecursionError) as error:
             if number == len(lines):  # no newline after it: it is being written, or its writer was killed
                 break
-            raise InputError(f"{path}: damaged: line {number} is no event of a training") from error
-    return Metrics(found["step"], found["evaluation"])
+            why = f": {error}" if isinstance(error, MismatchError) else ""
+            raise InputError(f"{path}: damaged: line {number} is no event of a training{why}") from error
+    return found
 
 
-def _check(event: dict[str, Any], kind: str) -> None:
-    """Raises KeyError, TypeError or ValueError if a number is missing or isn't one."""
-    values = [event[name] for name in _NEEDED[kind]]
-    if event.get("val_loss") is not None:
-        values.append(event["val_loss"])
-    if not all(isfinite(value) for value in values):
-        raise ValueError
+def _is_infinite(value: object) -> bool:
+    return isinstance(value, float) and not isfinite(value)
+
+
+def training_seconds(run: Run) -> float | None:
+    """How long the training had taken when the saved weights were evaluated; None where nothing says it."""
+    kept: float | None = run.scores.get("seconds", run.record.seconds)
+    if kept is not None or not (run.path / METRICS).is_file():
+        return kept
+    try:
+        evaluations = read_metrics(run.path).evaluations
+    except InputError:
+        return None
+    return next((event.seconds for event in reversed(evaluations) if event.step == run.scores.get("step")), None)
 
 
 @dataclass(frozen=True)
@@ -101,8 +112,8 @@ class Curves:
     def of(name: str, metrics: Metrics, x: str = "steps") -> Curves:
         """The curves of a run over its steps, tokens or minutes."""
         steps, evaluations = metrics.steps, metrics.evaluations
-        validated = [event for event in evaluations if event.get("val_loss") is not None]
-        best = min(validated, key=lambda event: float(event["val_loss"]), default=None)
+        validated = [event for event in evaluations if event.val_loss is not None]
+        best = min(validated, key=lambda event: event.val_loss or 0.0, default=None)
         if steps:
             training = _line(steps, x, "loss")
             smoothed = Line(training.x, _moving_mean(training.y))
@@ -114,8 +125,8 @@ class Curves:
             smoothed=smoothed,
             validation=_line(validated, x, "val_loss"),
             learning_rate=_line(steps, x, "learning_rate"),
-            best=float(best["val_loss"]) if best else None,
-            best_step=int(best["step"]) if best else None,
+            best=best.val_loss if best else None,
+            best_step=best.step if best else None,
         )
 
 
@@ -145,9 +156,12 @@ def run_names(runs: Sequence[str | Path]) -> list[str]:
     return [name if names.count(name) == 1 else str(run) for name, run in zip(names, runs, strict=True)]
 
 
-def _line(events: Sequence[dict[str, Any]], x: str, y: str) -> Line:
+def _line(events: Sequence[StepRecord | EvaluationRecord], x: str, y: str) -> Line:
     name, unit = {"steps": ("step", 1), "tokens": ("tokens_seen", 1), "minutes": ("seconds", 60)}[x]
-    return Line(np.array([event[name] / unit for event in events]), np.array([float(event[y]) for event in events]))
+    return Line(
+        np.array([getattr(event, name) / unit for event in events]),
+        np.array([float(getattr(event, y)) for event in events]),
+    )
 
 
 def _moving_mean(values: np.ndarray) -> np.ndarray:

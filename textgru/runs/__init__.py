@@ -1,0 +1,1 @@
+"""Run directories on disk: their layout, who writes them, what is read from them."""
