@@ -139,7 +139,7 @@ def test_damaged_int8_runs_are_refused_in_one_line(runs, tmp_path):
         textgru.load(tmp_path / "small")
     for weights in ({"precision": "int4"}, "int8", {}):
         edited(tmp_path / "small", lambda config, weights=weights: config.update(weights=weights))
-        with pytest.raises(textgru.InputError, match="damaged: weights.precision: expected fp32 or int8"):
+        with pytest.raises(textgru.InputError, match="damaged: weights"):
             textgru.load(tmp_path / "small")
     edited(tmp_path / "small", lambda config: config.update(weights={"precision": "int8"}))
     assert textgru.load(tmp_path / "small").precision == "int8"

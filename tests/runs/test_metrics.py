@@ -81,7 +81,8 @@ def test_a_last_line_that_is_not_whole_is_left_out(write, rest):
     "line",
     ["{", "[]", "7", '{"step": 3}', json.dumps(step(15, loss="low")), json.dumps(step(15, loss=None)),
      '{"event": "evaluation"}', "[" * 100_000, json.dumps({**step(15), "step": -5}),
-     json.dumps({**step(15), "step": True}), json.dumps({**step(15), "seconds": "now"}), "1" * 5000, json.dumps({**step(15), "step": 10**400})],
+     json.dumps({**step(15), "step": True}), json.dumps({**step(15), "seconds": "now"}), "1" * 5000,
+     json.dumps({**step(15), "step": 10**400})],
     ids=["cut", "list", "number", "no event", "text", "null", "empty", "deep", "negative", "a bool", "a word", "digits",
          "huge"],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from textgru.typed import MismatchError, Range, shown
@@ -42,7 +42,7 @@ class Scores:
 class WeightsRecord:
     """How the weights are stored."""
 
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Literal["fp32", "int8"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ConfigRecord:
     tokenizer: TokenizerRecord | None = None
     training: dict[str, Any] | None = None
     corpus: CorpusRecord | None = None
-    weights: WeightsRecord = field(default_factory=WeightsRecord)
+    weights: WeightsRecord = WeightsRecord("fp32")
     preset: str | None = None
     sample_every: Annotated[int | None, Range(1, 2**53)] = None
     tensorboard: bool = False

@@ -22,6 +22,7 @@ from textgru.runs.layout import (
     TOKENIZER,
     TRAINING,
     WEIGHTS,
+    is_run,
     settings_file,
 )  # fmt: skip
 from textgru.runs.records import ConfigRecord, Scores
@@ -97,7 +98,7 @@ def check_folder(path: str | Path) -> Path:
         if path.is_dir():
             return path
         exists = path.exists()
-        aside = sorted(path.absolute().parent.glob(f".{glob.escape(path.name)}.old-*")) if path.name else []
+        aside = [old for old in path.absolute().parent.glob(f".{glob.escape(path.name)}.old-*") if is_run(old)]
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
     if exists:
