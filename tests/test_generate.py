@@ -25,3 +25,21 @@ def test_what_is_drawn_does_not_depend_on_how_much_at_a_time(precision, monkeypa
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 200
     assert len(set(drawn[0])) > 5
+
+
+def test_a_text_that_ends_early_leaves_the_generator_where_its_tokens_end(monkeypatch):
+    """The next text of the same generator is the same, however many tokens were drawn at a time."""
+    network = Network(NetworkConfig(17, 8, 70), seed=1)
+    following = []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr(textgru.generate, "LONGEST_AT_A_TIME", seconds)
+        rng = np.random.default_rng(0)
+        for taken in (1, 21, 0, 40):
+            tokens = draw_tokens(network, np.zeros(1, np.intp), 200, Sampling(), rng)
+            for _ in range(taken):
+                next(tokens)
+            tokens.close()
+        following.append(rng.random())
+    one_each = np.random.default_rng(0)
+    one_each.random(1 + 21 + 40)
+    assert following == [one_each.random()] * 2

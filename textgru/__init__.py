@@ -9,11 +9,13 @@ print(model.generate("Once", length=300))
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from textgru.errors import InputError, TextgruError
 
+TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
 if TYPE_CHECKING:
+    from typing import Any
+
     from textgru.language_model import LanguageModel, load, resume, train
     from textgru.tokenizer import Tokenizer
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from time import perf_counter
 
 import numpy as np
@@ -25,10 +26,11 @@ def draw_tokens(
     *,
     never: int | None = None,
     precision: str = "fp32",
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
 
-    The token `never`, where given, is not drawn. `precision`: that of textgru.core.step.TokenStep.
+    The token `never`, where given, is not drawn. Each token takes one number from `rng`, however many are drawn.
+    `precision`: that of textgru.core.step.TokenStep.
     """
     state = network.initial_state(1)
     for first in range(0, len(prompt) - 1, PROMPT_STEPS):
@@ -38,13 +40,21 @@ def draw_tokens(
     if sampling.plain:
         at_a_time = FEWEST_AT_A_TIME
         while length > 0:
+            before = rng.bit_generator.state
             u = rng.random(min(at_a_time, length))
             began = perf_counter()
             drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
             if perf_counter() - began < LONGEST_AT_A_TIME / 2:
                 at_a_time *= 2
-            yield from drawn
-            token = drawn[-1]
+            used = 0
+            try:
+                for token in drawn:
+                    used += 1
+                    yield token
+            finally:
+                if used < len(drawn):  # it ends early: numbers that no token took, which the clock chose, go back
+                    rng.bit_generator.state = before
+                    rng.random(used)
             length -= len(drawn)
         return
     for _ in range(length):
@@ -79,8 +89,10 @@ def stream(
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
     decoder = tokenizer.decoder()
-    for token in draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision):
-        if token == tokenizer.eos_id:
-            return
-        if piece := decoder.feed(token):
-            yield piece
+    drawn = draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision)
+    with closing(drawn):
+        for token in drawn:
+            if token == tokenizer.eos_id:
+                return
+            if piece := decoder.feed(token):
+                yield piece
