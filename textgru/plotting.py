@@ -10,6 +10,7 @@ from typing import Any
 
 from textgru.atomic_files import write_atomically
 from textgru.errors import InputError
+from textgru.paths import given_path
 from textgru.runs.metrics import Curves, loss_range
 
 FORMATS = (".png", ".svg")
@@ -23,7 +24,7 @@ LEGEND_INSIDE, LEGEND_MOST = 8, 20  # runs; more stand beside the curves, still 
 
 def check_image(file: str | Path) -> Path:
     """Raises InputError if no image can be drawn there."""
-    path = Path(file)
+    path = given_path("out", file)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: expected a file name that ends in {' or '.join(FORMATS)}")
     if not path.parent.is_dir():

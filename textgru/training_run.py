@@ -32,8 +32,8 @@ from textgru.tensorboard_log import TensorBoardLog
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
 from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
-from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
-from textgru.typed import MismatchError, Range, read_fields
+from textgru.trainer import MOST_STEPS, EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
+from textgru.typed import MismatchError, Range, check_fields, read_fields
 
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
 SAMPLE_LENGTH = 300  # tokens
@@ -67,6 +67,21 @@ class _Threads:
     """How many threads a run was trained on, in its settings."""
 
     threads: Annotated[int | None, Range(1, 1024)] = None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Arguments of a training that no other settings have."""
+
+    val_fraction: Annotated[float | None, Range(0, 1, below=True)]
+    sample_every: Annotated[int | None, Range(1, MOST_STEPS)]
+    separate_documents: bool
+    overwrite: bool
+    cache: bool
+    tensorboard: bool
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -189,17 +204,17 @@ class TrainingRun:
         started = perf_counter()
         self._threads_before = get_num_threads()
         self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
-        if val_fraction is not None and not 0 <= val_fraction < 1:
-            raise InputError(f"val_fraction: expected a number from 0 to below 1, got {val_fraction}")
-        if sample_every is not None and (isinstance(sample_every, bool) or not sample_every >= 1):
-            raise InputError(f"sample_every: expected an integer from 1 up, got {sample_every!r}")
-        self._sample_every = sample_every
+        wanted = _Wanted(val_fraction, sample_every, separate_documents, overwrite, cache, tensorboard)
+        self._sample_every, val_fraction = wanted.sample_every, wanted.val_fraction
         network, training = _given(network), _given(training)
         first = Run.read(init_from) if init_from is not None else None
         if first is not None:
             network = _shape_of(first, network, preset)
             tokenizer = _tokenizer_of(first, tokenizer, vocab_size)
-        tokenizer = tokenizer or "char"
+        if tokenizer is None:
+            tokenizer = "char"
+        elif not isinstance(tokenizer, Tokenizer):
+            tokenizer = str(given_path("tokenizer", tokenizer))
         check(network, training, preset)  # say what is wrong before the text is read
         found = find_files(files)
         check_files(found, encoding)

@@ -56,7 +56,9 @@ def sample(
     import numpy as np
 
     from textgru.language_model import load
+    from textgru.sampling import Sampling
 
+    Sampling(temperature, top_k, top_p)  # what is wrong with it is said first
     model = load(run, precision=precision)
     unknown = model.tokenizer.unknown_characters(prompt)
     if unknown:
