@@ -269,6 +269,8 @@ class TrainingRun:
                 threads = threads or read_fields(_Threads, settings, "training").threads
                 settings.pop("threads", None)
                 config = read_fields(TrainingConfig, settings, "training", unknown=False)
+                if config.precision == "auto":
+                    raise MismatchError("training.precision: expected fp32 or bf16, as it was trained")
             except MismatchError as error:
                 raise InputError(f"{run.path / CONFIG}: damaged: {error}") from error
             set_num_threads(threads or self._threads_before)

@@ -22,7 +22,7 @@ from textgru.cli.train import train
 from textgru.errors import TextgruError
 from textgru.paths import shown_path
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes, as shells have them: 128 and the signal's number
+INTERRUPTED = 130
 LONGEST = 1000  # characters of a message
 
 
@@ -46,7 +46,7 @@ class OneLineErrors(click.Group):
             _fail(f"ended by {error.name}", error.exit_code)
         except BrokenPipeError:  # nobody reads any more: `| head`
             lead_nowhere()
-            sys.exit(BROKEN_PIPE)
+            sys.exit(1)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
             sys.exit(2)

@@ -64,7 +64,10 @@ def _without_copies(runs: tuple[str, ...]) -> tuple[str, ...]:
     """The runs that were trained, where there are any: `runs/*` names saved copies too, which have no curves."""
     from textgru.runs.layout import CONFIG, METRICS
 
-    copies = {run for run in runs if Path(run, CONFIG).exists() and not Path(run, METRICS).exists()}
+    try:
+        copies = {run for run in runs if Path(run, CONFIG).exists() and not Path(run, METRICS).exists()}
+    except OSError:  # what is wrong with a name is said where the runs are read
+        return runs
     if copies.issuperset(runs):
         return runs
     for run in sorted(copies):

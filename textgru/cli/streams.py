@@ -18,7 +18,8 @@ def prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="textgru")
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"  # as of a system that doesn't say better
+            stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="textgru")
     for size in ("COLUMNS", "LINES"):
         if size in os.environ and not (os.environ[size].isascii() and os.environ[size].strip("0").isdigit()):
             del os.environ[size]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from textgru.training_run import TrainingRun
 
 POSITIVE = click.FloatRange(0, min_open=True)
-INTERRUPTED, BROKEN_PIPE = 130, 141
+INTERRUPTED = 130
 NETWORK = (
     "hidden_size", "num_layers", "embedding_size", "dropout", "input_dropout", "variational_dropout", "tie_weights",
 )  # fmt: skip
@@ -225,7 +225,7 @@ def train(
         display.end(run.out)
     if display.closed:
         click.echo(f"textgru: standard output was closed: stopped; {_how_to_go_on(run)}", err=True)
-        context.exit(BROKEN_PIPE)
+        context.exit(1)
     if display.stopped:
         context.exit(128 + stopped_by[0] if stopped_by else INTERRUPTED)
 
