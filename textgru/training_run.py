@@ -24,7 +24,7 @@ from textgru.network import Network, NetworkConfig
 from textgru.presets import Settings, check, resolve
 from textgru.sampling import Sampling
 from textgru.tensorboard_log import TensorBoardLog
-from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
+from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool
 from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
 from textgru.trainer import EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
@@ -166,12 +166,12 @@ class TrainingRun:
             tokenizer = _tokenizer_of(first, tokenizer, vocab_size)
         tokenizer = tokenizer or "char"
         check(network, training, preset)  # say what is wrong before the text is read
-        out = Path(out) if out is not None else default_out(files)
-        files = find_files(files)
+        named, files = files, find_files(files)
         check_files(files, encoding)
+        out = Path(out) if out is not None else default_out(named)
         with contextlib.ExitStack() as stack:
             self._writer = stack.enter_context(RunWriter(out, overwrite=overwrite))
-            paths = self._paths(files)
+            paths = spool(files, self._writer.scratch)
             text = encode_text(
                 paths, tokenizer if isinstance(tokenizer, Tokenizer) else str(tokenizer), self._writer.scratch / TOKENS,
                 vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction,
@@ -332,17 +332,6 @@ class TrainingRun:
                 "validation_tokens": len(self.corpus.validation),
             },
         }
-
-    def _paths(self, files: Sequence[str | Path]) -> list[Path]:
-        paths = []
-        for file in files:
-            path = Path(file)
-            if str(file) == STANDARD_INPUT:
-                path = self._writer.scratch / "standard-input"
-                if not path.exists():
-                    spool_standard_input(path)
-            paths.append(path)
-        return paths
 
     def _checkpoint(self) -> None:
         self._writer.write_state(*self.trainer.state())
