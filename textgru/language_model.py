@@ -16,6 +16,7 @@ from textgru.evaluate import Score, evaluate
 from textgru.generate import stream
 from textgru.network import Network
 from textgru.sampling import Sampling
+from textgru.text_files import normalise
 from textgru.tokenizer import Tokenizer
 from textgru.training_run import RunEvent, TrainingRun
 
@@ -65,7 +66,8 @@ class LanguageModel:
         top_p: float | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> Iterator[str]:
-        """Yields the new text after the prompt piece by piece, without the prompt.
+        """Yields the new text after the prompt piece by piece, without the prompt, whose line ends are read as those of
+        the training's text were (textgru.text_files.normalise).
 
         `length` new tokens, fewer where the model ends a document (separate_documents); without a prompt such a model
         starts one. `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
@@ -77,7 +79,7 @@ class LanguageModel:
         sampling = Sampling(temperature, top_k, top_p)
         rng = np.random.default_rng(seed)
         return stream(
-            self.network, self.tokenizer, prompt, length, sampling, rng, precision=self.precision,
+            self.network, self.tokenizer, normalise(prompt), length, sampling, rng, precision=self.precision,
             from_eos=self._reads_documents,
         )  # fmt: skip
 
@@ -92,7 +94,7 @@ class LanguageModel:
 
         Raises ValueError for a text of fewer than two tokens.
         """
-        return evaluate(self.network, self.tokenizer.encode(text), streams=1, precision=self.precision)
+        return evaluate(self.network, self.tokenizer.encode(normalise(text)), streams=1, precision=self.precision)
 
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""

@@ -55,9 +55,10 @@ def sample(
     import numpy as np
 
     from textgru.language_model import load
+    from textgru.text_files import normalise
 
     model = load(run, precision=precision)
-    unknown = model.tokenizer.unknown_characters(prompt)
+    unknown = model.tokenizer.unknown_characters(normalise(prompt))
     if unknown:
         shown = ", ".join(map(ascii, unknown[:MOST_NAMED])) + (", ..." if len(unknown) > MOST_NAMED else "")
         click.echo(f"textgru: warning: the model has never seen {shown}: taken as the unknown token", err=True)
