@@ -44,10 +44,10 @@ def write_text(path: Path, megabytes: float) -> None:
 
 def train(text: str, out: str, tokenizer: str, started: float) -> None:
     """Prints when the first step is done."""
-    from textgru.trainer import StepEvent, TrainingConfig
+    from textgru.trainer import StepEvent
     from textgru.training_run import TrainingRun
 
-    with TrainingRun([text], out, tokenizer=tokenizer, config=TrainingConfig(max_steps=20)) as run:
+    with TrainingRun([text], out, tokenizer=tokenizer, training={"max_steps": 20}) as run:
         for event in run.events():
             if isinstance(event, StepEvent):
                 seconds = time.time() - started

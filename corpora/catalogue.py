@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from textgru.errors import InputError, TextgruError
+from textgru.errors import InputError, TextgruError, shown
 
 FOLDER = Path(__file__).parent
 
@@ -47,11 +47,13 @@ def catalogue() -> list[Corpus]:
 
 def get(name: str) -> Corpus:
     """The corpus of this name. Raises InputError for a name that isn't in the catalogue; it suggests similar ones."""
+    if not isinstance(name, str):
+        raise InputError(f"corpus: expected a name, got {name!r}")
     if name in _entries():
         return _entries()[name]
     similar = difflib.get_close_matches(name.casefold(), _entries(), cutoff=0.5)
     hint = f"did you mean {' or '.join(similar)}? " if similar else ""
-    raise InputError(f"{name}: no corpus of that name; {hint}'textgru corpora list' shows all")
+    raise InputError(f"{shown(name)}: no corpus of that name; {hint}'textgru corpora list' shows all")
 
 
 def path(name: str) -> Path:

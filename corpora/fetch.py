@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from textgru.errors import InputError, TextgruError
+from textgru.errors import InputError, TextgruError, shown
 
 from .catalogue import Corpus, get, path
 
@@ -42,7 +42,9 @@ def fetch(
     already (unless `overwrite`); TextgruError for what goes wrong on the way: no connection, an HTTP status, a download
     of the wrong size or with the wrong hash, a broken .zip, a full disk.
     """
-    entry = get(corpus) if isinstance(corpus, str) else corpus
+    entry = corpus if isinstance(corpus, Corpus) else get(corpus)
+    if not isinstance(directory, (str, os.PathLike)) or not str(directory):
+        raise InputError(f'directory: expected the name of a folder, "." for the current one, got {directory!r}')
     folder = Path(directory)
     target = folder / entry.file
     report = progress or (lambda done, total: None)
@@ -51,7 +53,7 @@ def fetch(
             _check_target(folder, target, overwrite)
             file = stack.enter_context(_temporary(target))
         except OSError as error:
-            raise InputError(f"{folder}: can't be written: {error.strerror}; choose another folder") from error
+            raise InputError(f"{shown(folder)}: can't be written: {error.strerror}; choose another folder") from error
         try:
             if entry.url is None:
                 _copy(path(entry.name), file, report)
@@ -64,20 +66,22 @@ def fetch(
             _check_target(folder, target, overwrite)
             Path(file.name).replace(target)
         except OSError as error:
-            raise TextgruError(f"{target}: can't be written: {error.strerror or error}") from error
+            raise TextgruError(f"{shown(target)}: can't be written: {error.strerror or error}") from error
     return target
 
 
 def _check_target(folder: Path, target: Path, overwrite: bool) -> None:
     """Raises InputError unless the text may be put there."""
     if not folder.exists():
-        raise InputError(f"{folder}: no such folder; create it first")
+        raise InputError(f"{shown(folder)}: no such folder; create it first")
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; choose one to put the file in")
+        raise InputError(f"{shown(folder)}: is not a folder; choose one to put the file in")
     if target.is_dir():
-        raise InputError(f"{target}: is a folder; choose another folder to put the file in")
+        raise InputError(f"{shown(target)}: is a folder; choose another folder to put the file in")
     if target.exists() and not overwrite:
-        raise InputError(f"{target}: exists already; overwrite it (--overwrite) or choose another folder (--out)")
+        raise InputError(
+            f"{shown(target)}: exists already; overwrite it (--overwrite) or choose another folder (--out)"
+        )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 """Encoding and batching."""
 
+import hashlib
+import os
+
 import numpy as np
 import pytest
 
@@ -54,6 +57,52 @@ def test_characters_are_counted_in_the_text_not_in_tokens(tmp_path):
 def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no text in it"):
         encode("", tmp_path, "byte")
+
+
+@pytest.mark.parametrize(("kind", "letters"), [("byte", 20), ("char", 300)], ids=["one byte an id", "two"])
+@pytest.mark.parametrize("separate_documents", [False, True])
+def test_the_file_of_ids_is_hashed_as_it_is_written(kind, letters, separate_documents, tmp_path):
+    file = write(tmp_path / "text", "".join(chr(0x100 + i) for i in range(letters)) * 5000)
+    tokenizer = Tokenizer.train(kind, lambda: read_blocks([file]), eos=True)
+    ids = tmp_path / "ids"
+    corpus = Corpus.encode(tokenizer, [file], ids, separate_documents=separate_documents)
+    assert corpus.sha256 == hashlib.sha256(ids.read_bytes()).hexdigest()
+    tokens = len(corpus.train) + len(corpus.validation)
+    again = Corpus.open(tokenizer, ids, characters=corpus.characters, tokens=tokens, sha256=corpus.sha256)
+    assert again.sha256 == corpus.sha256
+    np.testing.assert_array_equal(again.train, corpus.train)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[:-1], "1,999 bytes, expected 2,000"),
+        (lambda data: data[:1000], "1,000 bytes, expected 2,000"),
+        (lambda data: data + b"\0\0", "2,002 bytes, expected 2,000"),
+        (lambda data: b"", "0 bytes, expected 2,000"),
+        (lambda data: data[2:] + data[:2], "its bytes are not those that were written"),
+    ],
+    ids=["a byte less", "half", "more", "nothing", "other bytes"],
+)
+def test_a_file_of_ids_that_was_changed_is_refused(change, message, tmp_path):
+    tokenizer, corpus = encode("".join(chr(0x4E00 + i) for i in range(1000)), tmp_path)
+    ids = tmp_path / "ids"
+    ids.write_bytes(change(ids.read_bytes()))
+    with pytest.raises(InputError, match=f"ids: damaged: {message}"):
+        Corpus.open(tokenizer, ids, characters=1000, tokens=1000, sha256=corpus.sha256)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(0, "0 bytes, expected some"), (1999, "1,999 bytes, expected some, 2 for")]
+)
+def test_a_file_of_ids_by_halves_is_refused_without_its_hash(size, message, tmp_path):
+    tokenizer, _ = encode("".join(chr(0x4E00 + i) for i in range(1000)), tmp_path)
+    os.truncate(tmp_path / "ids", size)
+    with pytest.raises(InputError, match=f"ids: damaged: {message}"):
+        Corpus.open(tokenizer, tmp_path / "ids", characters=1000)
+    (tmp_path / "ids").unlink()
+    with pytest.raises(InputError, match="ids: can't be read: No such file"):
+        Corpus.open(tokenizer, tmp_path / "ids", characters=1000)
 
 
 def test_rows_of_a_batch_go_on_where_they_were():

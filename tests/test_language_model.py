@@ -9,6 +9,7 @@ import pytest
 
 import textgru
 from tests.texts import sentences
+from textgru.errors import InputError
 from textgru.trainer import EndEvent
 
 TEXT = sentences(60_000)
@@ -164,3 +165,16 @@ def test_bad_values_are_value_errors_that_name_them(model, tmp_path):
         textgru.load(tmp_path / "none")
     with pytest.raises(TypeError, match="learning_rat"):
         textgru.train(tmp_path / "none.txt", learning_rat=1)
+
+
+def test_line_ends_and_marks_are_read_as_in_training(model):
+    for odd, plain in (("The ferry\r\ncrossed", "The ferry\ncrossed"), ("\ufeffThe\rferry\r", "The\nferry\n")):
+        assert model.score(odd) == model.score(plain)
+        assert model.perplexity(odd) == model.perplexity(plain)
+        pieces = list(model.stream(odd, length=20, seed=1))
+        assert pieces == list(model.stream(plain, length=20, seed=1))
+        assert model.generate(odd, length=20, seed=1) == odd + "".join(pieces)
+    with pytest.raises(InputError, match="text: expected a str, got bytes"):
+        model.score(b"The ferry")
+    with pytest.raises(InputError, match="text: expected a str, got NoneType"):
+        model.generate(None)

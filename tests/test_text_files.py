@@ -1,6 +1,7 @@
 """Which files, and their text."""
 
 import gzip
+import hashlib
 import io
 import sys
 
@@ -10,7 +11,7 @@ import zstandard
 import textgru
 import textgru.text_files
 from textgru.errors import InputError
-from textgru.text_files import check_files, find_files, read_blocks, spool_standard_input
+from textgru.text_files import check_files, find_files, normalise, read_blocks, spool_standard_input
 
 
 @pytest.fixture
@@ -28,7 +29,34 @@ def write(path, data):
 def test_files_are_joined_and_newlines_and_marks_normalised(tmp_path):
     first = write(tmp_path / "a", b"\xef\xbb\xbfone\r\ntwo\rthree \xe2\x82\xac\r\n")
     second = write(tmp_path / "b", "\ufefffour\n\ufeff🙂")
-    assert "".join(read_blocks([first, second])) == "one\ntwo\nthree €\nfour\n\ufeff🙂"
+    assert "".join(read_blocks([first, second])) == "one\ntwo\nthree €\nfour\n🙂"
+
+
+def test_marks_between_files_that_were_put_together_are_dropped(tmp_path):
+    file = b"\xef\xbb\xbfA line.\nno end"
+    assert "".join(read_blocks([write(tmp_path / "a", file * 2)])) == "A line.\nno end" * 2
+    wide = "one ".encode("utf-16")
+    assert "".join(read_blocks([write(tmp_path / "b", wide * 2)], "utf-16")) == "one one "
+
+
+def test_a_text_is_normalised_as_files_are(tmp_path):
+    text = "\ufeffone\r\ntwo\rthree\n\r\n\ufeff"
+    assert normalise(text) == "".join(read_blocks([write(tmp_path / "a", text)])) == "one\ntwo\nthree\n\n"
+    for other in (None, b"text", 5):
+        with pytest.raises(InputError, match="text: expected a str, got"):
+            normalise(other)
+
+
+def test_each_file_is_hashed_as_it_is_read(tmp_path):
+    contents = {
+        "a.txt": b"caf\xc3\xa9\r\n" * 50_000, "b.txt.gz": gzip.compress(b"text"), "c": b"",
+        "d.zst": zstandard.compress(b"text" * 100_000),
+    }  # fmt: skip
+    files = [write(tmp_path / name, data) for name, data in contents.items()]
+    hashes = []
+    for _ in read_blocks(files, on_hash=hashes.append):
+        pass
+    assert hashes == [hashlib.sha256(data).hexdigest() for data in contents.values()]
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -78,11 +106,21 @@ def test_damaged_compressed_files_are_named(tmp_path):
         ("b.gz", gzip.compress(text)[:-20], r"b\.gz: damaged gzip file"),
         ("c.gz", gzip.compress(text)[:20] + b"\xff" * 100, r"c\.gz: damaged gzip file"),
         ("d.zst", b"no zstd at all", r"d\.zst: damaged zstd file"),
+        ("f.zst", zstandard.compress(text)[:-1], r"f\.zst: damaged zstd file: it ends in the middle"),
+        ("g.zst", zstandard.compress(text) + b"garbage", r"g\.zst: damaged zstd file"),
+        ("h.gz", gzip.compress(text) + b"garbage", r"h\.gz: damaged gzip file"),
+        ("i.txt.gz", gzip.compress(gzip.compress(text)), r"i\.txt\.gz: a gzip file, not text"),
+        ("j.ZST", zstandard.compress(text)[:9], r"j\.ZST: damaged zstd file: it ends in the middle"),
         ("e.gz", gzip.compress(b"abc\xff"), r"e\.gz: not utf-8 text: byte 3"),
     ):
         file = write(tmp_path / name, data)
         with pytest.raises(InputError, match=message):
             list(read_blocks([file]))
+
+
+def test_compressed_files_of_nothing_are_empty(tmp_path):
+    for name, data in (("a.gz", b""), ("b.gz", gzip.compress(b"")), ("c.zst", b""), ("d.zst", zstandard.compress(b""))):
+        assert "".join(read_blocks([write(tmp_path / name, data)])) == ""
 
 
 def test_zst_without_the_library_says_what_to_do(tmp_path, monkeypatch):

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 
 import pytest
 
 import textgru
 from tests.texts import sentences
 from textgru.errors import InputError
+from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
 from textgru.trainer import StepEvent
 from textgru.training_run import TrainingRun
@@ -251,10 +253,146 @@ def test_progress_is_told_in_bytes(start, text_file):
 
 def test_standard_input_is_found_again(tmp_path, cache, monkeypatch):
     import io
-    import sys
 
     for number in (0, 1):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
         with TrainingRun(["-"], tmp_path / "run", training=CONFIG, network={"hidden_size": 8}) as run:
             assert run.plan().encoded_before == bool(number)
     assert json.loads((only_entry(cache) / "facts.json").read_text())["characters"] == len(TEXT)
+
+
+def test_nothing_goes_but_what_is_an_entry(start, text_file, cache, monkeypatch):
+    monkeypatch.setenv("TEXTGRU_CACHE_LIMIT", "0.00001")
+    key = "0123456789abcdef" * 4
+    strangers = [
+        "precious/data.bin", "precious/deep/er/data.bin", f"{key}/tokens.bin", f"{key}/notes.txt",
+        f"{key[::-1]}/tokens.bin/data", f"{key.upper()}/tokens.bin", f"{key[1:]}/tokens.bin", ".new-mine/notes.txt",
+        f".new-other/{key}/notes.txt", "file",
+    ]  # fmt: skip
+    for name in strangers:
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(b"x" * 20_000)
+    (cache.parent / "elsewhere").mkdir()
+    (cache.parent / "elsewhere" / "tokens.bin").write_bytes(b"x" * 20_000)
+    (cache / ("b" * 64)).symlink_to(cache.parent / "elsewhere")
+    (cache / ("c" * 64)).mkdir()
+    (cache / ("c" * 64) / "tokens.bin").symlink_to(cache.parent / "elsewhere" / "tokens.bin")
+    for path in [*cache.iterdir()]:
+        os.utime(path, (1, 1))
+    before = {path: path.is_file() and path.read_bytes() for path in cache.rglob("*")}
+    for letter in "abc":
+        text_file.write_text(letter * 2000 + TEXT[:1000], encoding="utf-8")
+        with start() as run:
+            assert not run.encoded_before
+    after = {path: path.is_file() and path.read_bytes() for path in cache.rglob("*")}
+    assert before.items() <= after.items()
+    assert (cache.parent / "elsewhere" / "tokens.bin").is_file()
+    ours = [path for path in cache.iterdir() if (path / "facts.json").is_file()]
+    assert len(ours) == 2, "and room is made among our own"
+
+
+def test_an_entry_that_holds_more_than_an_entry_is_not_used_and_stays(encoded_before, cache):
+    assert not encoded_before()
+    (only_entry(cache) / "notes.txt").write_text("mine")
+    assert not encoded_before()
+    assert (only_entry(cache) / "notes.txt").read_text() == "mine"
+    assert (only_entry(cache) / "tokens.bin").is_file()
+
+
+@pytest.mark.parametrize("limit", ["nan", "-1", "-inf", "-1e400", " ", "1 GB"])
+def test_limits_that_are_none(limit, start, cache, monkeypatch):
+    monkeypatch.setenv("TEXTGRU_CACHE_LIMIT", limit)
+    with pytest.raises(InputError, match=f"TEXTGRU_CACHE_LIMIT: expected a number of gigabytes, got '{limit}'"):
+        start()
+
+
+@pytest.mark.parametrize("limit", ["inf", "1e400", ""])
+def test_limits_that_hold_everything(limit, encoded_before, monkeypatch):
+    monkeypatch.setenv("TEXTGRU_CACHE_LIMIT", limit)
+    assert not encoded_before()
+    assert encoded_before()
+
+
+def test_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("pwd.getpwuid", lambda *_: (_ for _ in ()).throw(KeyError("no such user")))
+    where = {
+        ("/given", "/xdg", "/home/nell"): "/given",
+        ("~/given", "", "/home/nell"): "/home/nell/given",
+        ("given", "", "/home/nell"): "given",
+        ("", "/xdg", "/home/nell"): "/xdg/textgru",
+        ("", "xdg", "/home/nell"): "/home/nell/.cache/textgru",
+        ("", "", "/home/nell"): "/home/nell/.cache/textgru",
+        ("", "", "home"): None,
+        ("", "", None): None,
+        ("~/given", "", None): None,
+        ("~nobody-of-that-name/given", "", "/home/nell"): None,
+    }
+    for (given, xdg, home), expected in where.items():
+        monkeypatch.setenv("TEXTGRU_CACHE", given)
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+        monkeypatch.delenv("HOME", raising=False)
+        if home is not None:
+            monkeypatch.setenv("HOME", home)
+        cache = TokenCache.of_user()
+        assert (cache and str(cache.folder)) == expected
+
+
+def test_without_a_home_it_trains_without_a_cache(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("pwd.getpwuid", lambda *_: (_ for _ in ()).throw(KeyError("no such user")))
+    for name in ("HOME", "XDG_CACHE_HOME", "TEXTGRU_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    textgru.train(text_file, "run", max_steps=1, batch_size=4, seq_length=8, hidden_size=8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "tales.txt"]
+
+
+@pytest.fixture
+def rewrite(text_file, monkeypatch):
+    """Puts another text into the file, of the same size and date, just after a function of textgru has been called."""
+
+    def after(owner, function):
+        real = getattr(owner, function)
+
+        def call(*arguments, **options):
+            result = real(*arguments, **options)
+            text_file.write_text(TEXT[::-1], encoding="utf-8")
+            os.utime(text_file, (1, 1))
+            return result
+
+        monkeypatch.setattr(owner, function, call)
+
+    return after
+
+
+def test_what_was_encoded_is_kept_under_its_own_hash_only(start, text_file, rewrite, monkeypatch):
+    os.utime(text_file, (1, 1))
+    real = textgru.encoded_text.hash_files
+    rewrite(textgru.encoded_text, "hash_files")
+    with start() as run:
+        assert run.tokenizer.decode(run.corpus.train[:20]) == TEXT[:-21:-1]
+    monkeypatch.setattr(textgru.encoded_text, "hash_files", real)
+    text_file.write_text(TEXT, encoding="utf-8")
+    with start() as run:
+        assert not run.encoded_before
+        assert run.tokenizer.decode(run.corpus.train[:20]) == TEXT[:20]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_file_that_changes_between_vocabulary_and_encoding_is_named(cached, start, rewrite, cache):
+    rewrite(Tokenizer, "train")
+    with pytest.raises(InputError, match=r"tales\.txt: changed while it was read; start again when it is complete"):
+        start(cache=cached)
+    assert list(cache.iterdir()) == []
+
+
+def test_other_bytes_of_the_same_size_are_not_taken(encoded_before, cache):
+    """The file of ids is the one that runs have, and who changes one changes the other."""
+    assert not encoded_before()
+    ids = only_entry(cache) / "tokens.bin"
+    content = bytearray(ids.read_bytes())
+    content[1000], content[1001] = content[1001], content[1000]
+    ids.write_bytes(content)
+    assert content[1000] != content[1001]
+    assert not encoded_before()
+    assert encoded_before()

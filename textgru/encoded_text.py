@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -14,12 +14,14 @@ from typing import Any
 import tokenizers
 
 from textgru.corpus import Corpus
-from textgru.errors import InputError
-from textgru.text_files import read_blocks
+from textgru.errors import InputError, shown
+from textgru.file_search import status
+from textgru.spooling import SpooledFile
+from textgru.text_files import packing, read_blocks
 from textgru.token_cache import TokenCache, hash_files
 from textgru.tokenizer import DEFAULT_VOCABULARY, END_OF_TEXT, KINDS, Tokenizer
 
-FORMAT = 1  # of the ids in the cache: another one for every change of what a text is encoded to
+FORMAT = 2  # of the ids in the cache: another one for every change of what a text is encoded to
 
 OnProgress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
 
@@ -34,7 +36,7 @@ class EncodedText:
 
 
 def encode_text(
-    paths: Sequence[Path],
+    paths: Sequence[Path | SpooledFile],
     tokenizer: str | Tokenizer,
     target: Path,
     *,
@@ -62,34 +64,68 @@ def encode_text(
             "take one that has it, or a new one (char, byte or bpe)"
         )
     meter = _Meter(paths, on_progress)
-    key = _key(paths, tokenizer, vocab_size, encoding, separate_documents, meter) if cache is not None else None
-    if cache is not None and key is not None and (found := cache.take(key, target)) is not None:
-        try:
-            known = Tokenizer.from_json(found[0])
-            corpus = Corpus.open(known, target, characters=int(found[1]["characters"]), val_fraction=val_fraction)
-            return EncodedText(tokenizer if isinstance(tokenizer, Tokenizer) else known, corpus, True)
-        except (InputError, KeyError, TypeError, ValueError):
-            cache.remove(key, target)
+    before: list[str] = []  # the hashes of the files when the cache is asked
+    key = ""
+    if cache is not None:
+        before = hash_files(paths, meter.start("reading"))
+        key = _key(before, paths, tokenizer, vocab_size, encoding, separate_documents)
+        if (found := _find(cache, key, tokenizer, target, val_fraction)) is not None:
+            return found
+    learned: list[list[str]] = []  # and in each pass that the tokenizer learns from
+
+    def blocks() -> Iterator[str]:
+        learned.append([])
+        return read_blocks(paths, encoding, on_read, learned[-1].append)
+
     if not isinstance(tokenizer, Tokenizer):
         on_read = meter.start("tokenizer", passes=2 if tokenizer == "bpe" else 1)
-        tokenizer = Tokenizer.train(
-            tokenizer, lambda: read_blocks(paths, encoding, on_read), vocab_size=vocab_size, eos=separate_documents
-        )
+        tokenizer = Tokenizer.train(tokenizer, blocks, vocab_size=vocab_size, eos=separate_documents)
+    encoded: list[str] = []  # and when they are encoded
     corpus = Corpus.encode(
         tokenizer, paths, target, encoding=encoding, val_fraction=val_fraction,
-        separate_documents=separate_documents, on_read=meter.start("encoding"),
+        separate_documents=separate_documents, on_read=meter.start("encoding"), on_hash=encoded.append,
     )  # fmt: skip
-    if cache is not None and key is not None:
-        cache.keep(key, target, tokenizer.to_json(), {"characters": corpus.characters})
+    _check_unchanged(paths, [*learned, encoded])
+    if cache is not None and encoded == before:
+        cache.keep(key, target, tokenizer.to_json(), {"characters": corpus.characters, "sha256": corpus.sha256})
     return EncodedText(tokenizer, corpus, False)
+
+
+def _find(
+    cache: TokenCache, key: str, tokenizer: str | Tokenizer, target: Path, val_fraction: float | None
+) -> EncodedText | None:
+    """What the cache has of this name. None if that is nothing, or damaged, which is removed."""
+    found = cache.take(key, target)
+    if found is None:
+        return None
+    json_text, facts = found
+    try:
+        if not isinstance(tokenizer, Tokenizer):
+            tokenizer = Tokenizer.from_json(json_text)
+        corpus = Corpus.open(
+            tokenizer, target, characters=int(facts["characters"]), val_fraction=val_fraction,
+            sha256=str(facts["sha256"]),
+        )  # fmt: skip
+    except (InputError, KeyError, TypeError, ValueError):
+        cache.remove(key, target)
+        return None
+    return EncodedText(tokenizer, corpus, True)
+
+
+def _check_unchanged(paths: Sequence[Path | SpooledFile], passes: Sequence[Sequence[str]]) -> None:
+    """Raises InputError unless every pass, given as the hashes of the files, read the same bytes."""
+    for read in passes:
+        for path, once, again in zip(paths, read, passes[-1], strict=False):  # a pass may end before the last file
+            if once != again:
+                raise InputError(f"{shown(path)}: changed while it was read; start again when it is complete")
 
 
 class _Meter:
     """Adds up the bytes that were read and tells the callback."""
 
-    def __init__(self, paths: Sequence[Path], on_progress: OnProgress | None) -> None:
+    def __init__(self, paths: Sequence[Path | SpooledFile], on_progress: OnProgress | None) -> None:
         self._on_progress, self._lock = on_progress, Lock()
-        self._size = sum(path.stat().st_size for path in paths) if on_progress is not None else 0
+        self._size = sum(map(_size, paths)) if on_progress is not None else 0
 
     def start(self, what: str, passes: int = 1) -> Callable[[int], None]:
         """What to call with the bytes that were just read, the files being read so many times."""
@@ -105,13 +141,18 @@ class _Meter:
         return read
 
 
+def _size(path: Path | SpooledFile) -> int:
+    there = status(Path(path))
+    return 0 if there is None else there.st_size
+
+
 def _key(
-    paths: Sequence[Path],
+    hashes: Sequence[str],
+    paths: Sequence[Path | SpooledFile],
     tokenizer: str | Tokenizer,
     vocab_size: int | None,
     encoding: str,
     separate_documents: bool,
-    meter: _Meter,
 ) -> str:
     """The name of all that the ids depend on."""
     wanted: dict[str, Any]
@@ -119,13 +160,8 @@ def _key(
         wanted = {"json": hashlib.sha256(tokenizer.to_json().encode()).hexdigest()}
     else:
         wanted = {"kind": tokenizer, "vocab_size": DEFAULT_VOCABULARY if vocab_size is None else vocab_size}
-    try:
-        hashes = hash_files(paths, meter.start("reading"))
-    except OSError as error:
-        raise InputError(f"{error.filename}: can't be read: {error.strerror}") from error
-    packed = [path.suffix if path.suffix in (".gz", ".zst") else "" for path in paths]
     facts = [
-        FORMAT, list(zip(hashes, packed, strict=True)), codecs.lookup(encoding).name, wanted, separate_documents,
-        tokenizers.__version__,
+        FORMAT, list(zip(hashes, map(packing, paths), strict=True)), codecs.lookup(encoding).name, wanted,
+        separate_documents, tokenizers.__version__,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,5 +1,7 @@
 """What textgru raises for reasons that a user can mend; the command line prints the message as its one line."""
 
+LONGEST_SHOWN = 300  # characters of a name in a message
+
 
 class TextgruError(Exception):
     """A failure at run time (a disk that fills up, a server that does not answer): exit code 1."""
@@ -18,3 +20,14 @@ class InputError(TextgruError, ValueError):
     """
 
     exit_code = 2
+
+
+def shown(name: object) -> str:
+    """A file's name as a message can have it, in one line and in any encoding: what isn't printable is written with
+    backslashes, and so are the bytes of a name that isn't UTF-8. Of a very long one, its start and its end."""
+    text = str(name)
+    if len(text) > LONGEST_SHOWN:
+        text = f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 2 :]}"
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -28,7 +28,8 @@ class Score(NamedTuple):
         return exp(self.loss) if self.loss < 700 else inf
 
     def bits_per_char(self, tokens: int, characters: int) -> float:
-        """The loss in bits a character, for a text of so many tokens and characters."""
+        """The loss in bits a character, for a text of so many tokens, its first included, and characters: what a token
+        costs on average times the tokens of a character."""
         return self.loss / log(2) * tokens / max(characters, 1)
 
 

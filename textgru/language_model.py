@@ -19,6 +19,7 @@ from textgru.runs.metrics import training_seconds
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun
 from textgru.sampling import Sampling
+from textgru.text_files import normalise
 from textgru.tokenizer import Tokenizer
 from textgru.training_run import RunEvent, TrainingRun
 
@@ -68,7 +69,8 @@ class LanguageModel:
         top_p: float | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> Iterator[str]:
-        """Yields the new text after the prompt piece by piece, without the prompt.
+        """Yields the new text after the prompt piece by piece, without the prompt, whose line ends are read as those of
+        the training's text were (textgru.text_files.normalise).
 
         `length` new tokens, fewer where the model ends a document (separate_documents); without a prompt such a model
         starts one. `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
@@ -80,7 +82,7 @@ class LanguageModel:
         sampling = Sampling(temperature, top_k, top_p)
         rng = np.random.default_rng(seed)
         return stream(
-            self.network, self.tokenizer, prompt, length, sampling, rng, precision=self.precision,
+            self.network, self.tokenizer, normalise(prompt), length, sampling, rng, precision=self.precision,
             from_eos=self._reads_documents,
         )  # fmt: skip
 
@@ -97,7 +99,7 @@ class LanguageModel:
 
         Raises ValueError for a text of fewer than two tokens.
         """
-        return evaluate(self.network, self.tokenizer.encode(text), streams=1, precision=self.precision)
+        return evaluate(self.network, self.tokenizer.encode(normalise(text)), streams=1, precision=self.precision)
 
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""

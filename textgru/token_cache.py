@@ -4,8 +4,8 @@
     KEY/tokenizer.json
     KEY/facts.json       sizes and counts, by which a damaged entry is noticed
 
-Entries are put together beside their place and renamed into it. A cache that can't be read or written is no error:
-then nothing is found, and nothing kept.
+Entries are put together beside their place and renamed into it. What isn't an entry by its name and by all that is in
+it is somebody else's and stays. A cache that can't be read or written is no error: then nothing is found or kept.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from textgru.core import get_num_threads
-from textgru.errors import InputError
+from textgru.errors import InputError, shown
+from textgru.file_hash import hash_file
+from textgru.spooling import SpooledFile
 
 FOLDER, LIMIT = "TEXTGRU_CACHE", "TEXTGRU_CACHE_LIMIT"  # environment variables
 DEFAULT_LIMIT = 10.0  # GB
 TOKENS, TOKENIZER, FACTS = "tokens.bin", "tokenizer.json", "facts.json"
 UNFINISHED = ".new-"
 ABANDONED_AFTER = 3600.0  # seconds
-BLOCK_BYTES = 1 << 22
+_ENTRY, _UNFINISHED = re.compile("[0-9a-f]{64}"), re.compile(re.escape(UNFINISHED) + "[a-z0-9_]+")
 
 
 class TokenCache:
@@ -43,16 +45,20 @@ class TokenCache:
         self.limit = limit
 
     @staticmethod
-    def of_user() -> TokenCache:
+    def of_user() -> TokenCache | None:
         """In $TEXTGRU_CACHE, or else where the system keeps caches; at most $TEXTGRU_CACHE_LIMIT gigabytes (10).
 
-        Raises InputError for a limit that is no number.
+        None where the user has no place for it. Raises InputError for a limit that is no number from 0 up.
         """
-        limit = os.environ.get(LIMIT) or str(DEFAULT_LIMIT)
+        text = os.environ.get(LIMIT) or str(DEFAULT_LIMIT)
         try:
-            return TokenCache(_user_folder(), float(limit) * 1e9)
-        except ValueError as error:
-            raise InputError(f"{LIMIT}: expected a number of gigabytes, got {limit!r}") from error
+            limit = float(text)
+        except ValueError:
+            limit = -1.0
+        if not limit >= 0:
+            raise InputError(f"{LIMIT}: expected a number of gigabytes, got {text!r}; give one from 0 up")
+        folder = _user_folder()
+        return None if folder is None else TokenCache(folder, limit * 1e9)
 
     def take(self, key: str, tokens: Path) -> tuple[str, dict[str, Any]] | None:
         """Puts the ids of an entry into the file `tokens`, as a hard link where that goes. Returns its
@@ -62,6 +68,8 @@ class TokenCache:
         """
         entry = self.folder / key
         try:
+            if not _is_entry(entry):
+                return None
             facts = json.loads((entry / FACTS).read_bytes())
             tokenizer = (entry / TOKENIZER).read_bytes()
             _link_or_copy(entry / TOKENS, tokens)
@@ -69,7 +77,7 @@ class TokenCache:
                 with contextlib.suppress(OSError):
                     os.utime(entry)  # used now
                 return tokenizer.decode(), facts
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         self.remove(key, tokens)
         return None
@@ -90,7 +98,7 @@ class TokenCache:
                 _write(new / FACTS, json.dumps(facts).encode())
                 new.rename(self.folder / key)  # fails if another process has made it meanwhile
             finally:
-                shutil.rmtree(new, ignore_errors=True)
+                _discard(new)
             self._make_room()
 
     def remove(self, key: str, *others: Path) -> None:
@@ -98,53 +106,96 @@ class TokenCache:
         for other in others:
             other.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            if (self.folder / key).exists():
+            if _is_entry(self.folder / key):
                 aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.folder))
-                (self.folder / key).rename(aside / key)
-                shutil.rmtree(aside, ignore_errors=True)
+                try:
+                    (self.folder / key).rename(aside / key)
+                finally:
+                    _discard(aside)
 
     def _make_room(self) -> None:
         """Removes the entries that were used least recently while there is too much, and what killed processes left."""
-        entries = [(path.stat().st_mtime, path) for path in self.folder.iterdir() if path.is_dir()]
+        entries = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(OSError):  # another process may be removing it
+                used = path.stat().st_mtime
+                if _is_entry(path):
+                    entries.append((used, path.name, sum(file.stat().st_size for file in path.iterdir())))
+                elif _is_unfinished(path) and time.time() - used > ABANDONED_AFTER:
+                    _discard(path)
         total = 0
-        for used, path in sorted(entries, reverse=True):
-            if path.name.startswith(UNFINISHED):
-                if time.time() - used > ABANDONED_AFTER:
-                    shutil.rmtree(path, ignore_errors=True)
-                continue
-            total += sum(file.stat().st_size for file in path.iterdir())
+        for _, name, size in sorted(entries, reverse=True):
+            total += size
             if total > self.limit:
-                self.remove(path.name)
+                self.remove(name)
 
 
-def hash_files(paths: Sequence[Path], on_read: Callable[[int], None]) -> list[str]:
+def _is_entry(path: Path) -> bool:
+    """Whether a folder is an entry of a cache: by its name, and by what is in it, all of which is an entry's."""
+    return _ENTRY.fullmatch(path.name) is not None and _has_only_ours(path)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a folder is an entry that is being put together, or removed."""
+    if _UNFINISHED.fullmatch(path.name) is None or path.is_symlink():
+        return False
+    return _has_only_ours(path) or all(_is_entry(inside) for inside in path.iterdir())
+
+
+def _has_only_ours(folder: Path) -> bool:
+    """Whether it is a folder, not a link to one, with files of an entry in it and nothing else."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    with os.scandir(folder) as files:
+        ours = [file.name in (TOKENS, TOKENIZER, FACTS) and file.is_file(follow_symlinks=False) for file in files]
+    return bool(ours) and all(ours)
+
+
+def _discard(unfinished: Path) -> None:
+    """Removes an unfinished entry, or one that was put aside in it; what isn't ours stays, and the folders it is in."""
+    with contextlib.suppress(OSError):
+        for folder in (*filter(_is_entry, unfinished.iterdir()), unfinished):
+            for name in (TOKENS, TOKENIZER, FACTS):
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def hash_files(paths: Sequence[Path | SpooledFile], on_read: Callable[[int], None]) -> list[str]:
     """The SHA-256 of every file, several at once. `on_read` is called, from any thread, with the bytes that were read.
 
-    Raises OSError."""
+    Raises InputError for one that can't be read."""
+
+    def hash_one(path: Path | SpooledFile) -> str:
+        try:
+            return hash_file(Path(path), on_read)
+        except OSError as error:
+            raise InputError(f"{shown(path)}: can't be read: {error.strerror}") from error
+
     with ThreadPoolExecutor(get_num_threads()) as pool:
-        return list(pool.map(partial(_hash_file, on_read=on_read), paths))
+        return list(pool.map(hash_one, paths))
 
 
-def _hash_file(path: Path, on_read: Callable[[int], None]) -> str:
-    digest, block = hashlib.sha256(), bytearray(BLOCK_BYTES)
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(block):
-            digest.update(memoryview(block)[:size])
-            on_read(size)
-    return digest.hexdigest()
-
-
-def _user_folder() -> Path:
+def _user_folder() -> Path | None:
+    """Where the cache is; None for a user without a home."""
     if folder := os.environ.get(FOLDER):
-        return Path(folder)
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder, "textgru")
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home() raises where there is none)
+        return _expanded(folder)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():  # by that standard, any other is to be ignored
+        return cache / "textgru"
+    home = _expanded("~")
+    if home is None or not home.is_absolute():
+        return None
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "textgru"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home, "textgru", "cache")
     return home / ".cache" / "textgru"
+
+
+def _expanded(folder: str) -> Path | None:
+    """The folder, ~ being the user's home; None where there is no such home."""
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111 (Path.expanduser raises where there is none)
+    return None if path.parts and path.parts[0].startswith("~") else path
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

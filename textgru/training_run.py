@@ -29,7 +29,7 @@ from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun, RunWriter, UnfinishedRun
 from textgru.sampling import Sampling
 from textgru.tensorboard_log import TensorBoardLog
-from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
+from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool
 from textgru.token_cache import TokenCache
 from textgru.tokenizer import Tokenizer
 from textgru.trainer import MOST_STEPS, EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
@@ -222,7 +222,7 @@ class TrainingRun:
             writer = stack.enter_context(_new_run(out, files, overwrite))
             self._writer: RunWriter = writer
             files = found
-            paths = self._paths(files)
+            paths = spool(files, writer.scratch)
             text = encode_text(
                 paths, tokenizer if isinstance(tokenizer, Tokenizer) else str(tokenizer), self._writer.scratch / TOKENS,
                 vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction,
@@ -279,8 +279,9 @@ class TrainingRun:
             self.files, self.separate_documents = corpus.files, corpus.separate_documents
             self.encoded_before = False
             encoded = Corpus.open(
-                run.tokenizer, writer.scratch / TOKENS, held_out=corpus.validation_tokens, characters=corpus.characters
-            )
+                run.tokenizer, writer.scratch / TOKENS, held_out=corpus.validation_tokens, characters=corpus.characters,
+                tokens=corpus.train_tokens + corpus.validation_tokens, sha256=corpus.sha256,
+            )  # fmt: skip
             self._assemble(Settings(run.record.preset, run.network, config), run.tokenizer, encoded, started)
             arrays, facts = writer.read_state()
             try:
@@ -399,19 +400,9 @@ class TrainingRun:
                 "characters": self.corpus.characters,
                 "train_tokens": len(self.corpus.train),
                 "validation_tokens": len(self.corpus.validation),
+                "sha256": self.corpus.sha256,
             },
         }
-
-    def _paths(self, files: Sequence[str | Path]) -> list[Path]:
-        paths = []
-        for file in files:
-            path = Path(file)
-            if str(file) == STANDARD_INPUT:
-                path = self._writer.scratch / "standard-input"
-                if not path.exists():
-                    spool_standard_input(path)
-            paths.append(path)
-        return paths
 
     def _checkpoint(self) -> None:
         self._writer.write_state(*self.trainer.state())

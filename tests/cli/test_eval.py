@@ -2,9 +2,15 @@
 
 import json
 import math
+import os
+import threading
+
+import pytest
 
 import textgru
 from tests.cli.terminal import on_terminal
+from tests.texts import sentences
+from textgru.training_run import TrainingRun
 
 
 def test_it_says_what_the_library_says(cli, run, text_file):
@@ -17,7 +23,7 @@ def test_it_says_what_the_library_says(cli, run, text_file):
     assert facts["tokens"] == score.tokens == len(text) - 1
     assert facts["characters"] == len(text)
     assert facts["perplexity"] == math.exp(score.loss)
-    assert math.isclose(facts["bits_per_char"], score.loss / math.log(2) * (len(text) - 1) / len(text))
+    assert math.isclose(facts["bits_per_char"], score.loss / math.log(2))
     assert facts["precision"] == "fp32"
     assert f"{score.loss:.4f} nats a token" in cli("eval", run, text_file).stdout
 
@@ -29,6 +35,43 @@ def test_files_and_standard_input_are_one_text(cli, run, tmp_path):
     piped = json.loads(cli("eval", run, "-", tmp_path / "b", "--json", stdin="The ferry crossed ").stdout)
     assert both == piped
     assert both["loss"] == textgru.load(run).score("The ferry crossed the river.").loss
+
+
+def test_a_pipe_is_a_text_too(cli, fails, run, tmp_path):
+    text, pipe = sentences(2000), tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def through_a_pipe(data, *options):
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,), daemon=True)
+        writer.start()
+        try:
+            return (fails if b"\xff" in data else cli)("eval", run, pipe, *options)
+        finally:
+            writer.join(10)
+
+    facts = json.loads(through_a_pipe(text.encode(), "--json").stdout)
+    assert facts["loss"] == textgru.load(run).score(text).loss
+    assert f"error: {pipe}: not utf-8 text: byte 3" in through_a_pipe(b"abc\xff")
+    assert "error: standard input: not utf-8 text: byte 3" in fails("eval", run, "-", stdin=b"abc\xff")
+    assert "is a device, not a text" in fails("eval", run, "/dev/full")
+    assert "an empty name" in fails("eval", run, "")
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
+def test_held_out_text_costs_the_same_bits_as_when_it_was_held_out(kind, cli, tmp_path):
+    text = "".join(f"Zoë told {i} of {i * i} tales.\n" for i in range(200))
+    file = tmp_path / "tales.txt"
+    file.write_text(text, encoding="utf-8")
+    settings = {"max_steps": 20, "batch_size": 4, "seq_length": 16}
+    network = {"hidden_size": 16}
+    with TrainingRun([file], tmp_path / "run", tokenizer=kind, training=settings, network=network) as training:
+        list(training.events())
+        tail = training.tokenizer.decode(training.corpus.validation)
+    (tmp_path / "tail.txt").write_text(tail, encoding="utf-8")
+    facts = json.loads(cli("eval", tmp_path / "run", tmp_path / "tail.txt", "--json").stdout)
+    scores = textgru.load(tmp_path / "run").run.scores
+    assert math.isclose(facts["loss"], scores["val_loss"], rel_tol=1e-5)
+    assert math.isclose(facts["bits_per_char"], scores["bits_per_char"], rel_tol=1e-5)
 
 
 def test_a_bar_shows_how_far_it_is_on_a_terminal_only(cli, run, text_file):

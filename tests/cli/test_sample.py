@@ -38,6 +38,12 @@ def test_several_samples(cli, run):
     assert parts[0] + "\n" == cli("sample", run, "-n", 50, "-s", 2).stdout
 
 
+def test_line_ends_of_windows_are_known(cli, run):
+    odd, plain = (cli("sample", run, "-p", prompt, "-n", 30, "-s", 1) for prompt in ("tam\r\n", "tam\n"))
+    assert odd.stderr == ""
+    assert odd.stdout_bytes.replace(b"\r\n", b"\n") == plain.stdout_bytes, "the prompt is shown as it was given"
+
+
 def test_characters_never_seen_warn_in_one_line(cli, run):
     result = cli("sample", run, "-p", "Ж漢 tam Ж", "-n", 5, "-s", 1)
     assert result.exit_code == 0

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from io import StringIO
 from pathlib import Path
@@ -23,6 +24,19 @@ from textgru.core import get_num_threads, simd
 
 def files_below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_pipe_is_a_text(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_text(sentences(3000), encoding="utf-8"), daemon=True)
+    writer.start()
+    result = cli("train", "pipe", "--max-steps", 2, *SMALL)
+    writer.join(10)
+    assert result.exit_code == 0, result.output
+    config = json.loads(Path("runs/pipe/config.json").read_text(encoding="utf-8"))
+    assert config["corpus"]["files"] == ["pipe"]
+    assert config["corpus"]["characters"] == 3000
 
 
 def test_the_screen_tells_the_plan_the_course_and_the_end(cli, text_file, tmp_path):

@@ -427,6 +427,23 @@ def test_a_folder_that_is_a_file(corpus, tmp_path):
         corpora.fetch(corpus, tmp_path / "file")
 
 
+@pytest.mark.parametrize("folder", ["", None, b"folder", 5, "a" * 300, "a\0b", "a\nb"])
+def test_folders_that_are_none_or_have_odd_names(corpus, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        corpora.fetch(corpus, folder)
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [None, 5, b"ostrey", ["ostrey"], "", "a\nb", "\udce9"])
+def test_names_that_no_corpus_has(name, tmp_path):
+    for call in (corpora.get, corpora.path, lambda name: corpora.fetch(name, tmp_path)):
+        with pytest.raises(InputError, match="no corpus of that name|corpus: expected a name, got") as caught:
+            call(name)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_in_the_place_of_the_file(corpus, tmp_path, overwrite):
     (tmp_path / "test.txt").mkdir()

@@ -26,22 +26,19 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
     """
     from textgru.cli.progress import progress_bar
     from textgru.corpus import Corpus
-    from textgru.errors import InputError
+    from textgru.errors import InputError, shown
     from textgru.evaluate import evaluate as score_tokens
     from textgru.language_model import load
-    from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool_standard_input
+    from textgru.text_files import check_files, find_files, spool
 
-    paths = find_files(files)
-    check_files(paths, encoding)
+    found = find_files(files)
+    check_files(found, encoding)
     model = load(run, precision=precision)
     with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        if STANDARD_INPUT in files:
-            spooled = Path(folder, "standard-input")
-            spool_standard_input(spooled)
-            paths = [spooled if str(path) == STANDARD_INPUT else path for path in paths]
+        paths = spool(found, Path(folder))
         corpus = Corpus.encode(model.tokenizer, paths, Path(folder, "tokens.bin"), encoding=encoding, val_fraction=0)
         if len(corpus.train) < 2:
-            raise InputError(f"{', '.join(files)}: too little text; give at least two tokens")
+            raise InputError(f"{', '.join(map(shown, files))}: too little text; give at least two tokens")
         with progress_bar("scoring") as on_progress:
             score = score_tokens(
                 model.network, corpus.train, streams=1, precision=model.precision, on_progress=on_progress
@@ -49,7 +46,7 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
         facts = {
             "loss": score.loss,
             "perplexity": score.perplexity,
-            "bits_per_char": score.bits_per_char(score.tokens, corpus.characters),
+            "bits_per_char": score.bits_per_char(len(corpus.train), corpus.characters),
             "tokens": score.tokens,
             "characters": corpus.characters,
             "precision": model.precision,

@@ -57,10 +57,11 @@ def sample(
 
     from textgru.language_model import load
     from textgru.sampling import Sampling
+    from textgru.text_files import normalise
 
     Sampling(temperature, top_k, top_p)  # what is wrong with it is said first
     model = load(run, precision=precision)
-    unknown = model.tokenizer.unknown_characters(prompt)
+    unknown = model.tokenizer.unknown_characters(normalise(prompt))
     if unknown:
         shown = ", ".join(map(ascii, unknown[:MOST_NAMED])) + (", ..." if len(unknown) > MOST_NAMED else "")
         click.echo(f"textgru: warning: the model has never seen {shown}: taken as the unknown token", err=True)

@@ -18,8 +18,7 @@ def prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            ascii_only = codecs.lookup(stream.encoding).name == "ascii"  # as of a system that doesn't say better
-            stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="textgru")
+            stream.reconfigure(errors="textgru")
     for size in ("COLUMNS", "LINES"):
         if size in os.environ and not (os.environ[size].isascii() and os.environ[size].strip("0").isdigit()):
             del os.environ[size]
