@@ -8,6 +8,7 @@ import pytest
 
 import textgru.encoding_processes
 import textgru.tokenizer
+import textgru.word_encoder
 from tests.texts import MIXED, sentences
 from textgru.core import set_num_threads
 from textgru.encoding_processes import encode_in_processes
@@ -45,10 +46,10 @@ def test_the_ids_come_in_the_order_of_the_texts(number, started):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_ids_of_a_long_text_are_the_same_for_any_number_of_threads(threads, monkeypatch, started):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     monkeypatch.setattr(textgru.tokenizer, "ALONE", 2)
     set_num_threads(threads)
-    assert np.concatenate(list(BPE.encode_blocks([TEXT]))).tolist() == BPE.encode(TEXT).tolist()
+    assert np.concatenate(list(BPE.encode_blocks([TEXT]))).tolist() == BPE.backend.encode(TEXT).ids
     assert len(started) == (threads if threads > 1 else 0)
 
 

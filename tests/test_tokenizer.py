@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import textgru.bpe_sample
-import textgru.tokenizer
+import textgru.word_encoder
 from tests.texts import MIXED, sentences
 from textgru.errors import InputError
 from textgru.tokenizer import Tokenizer
@@ -78,14 +78,15 @@ def test_a_character_of_several_tokens_comes_when_it_is_whole():
 @every_kind
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_blocks_give_the_same_ids_as_one_text(kind, size, monkeypatch):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     blocks = [TEXT[i : i + size] for i in range(0, len(TEXT), size)]
     got = np.concatenate(list(ALL[kind].encode_blocks(blocks)))
     np.testing.assert_array_equal(got, ALL[kind].encode(TEXT))
+    assert got.tolist() == ALL[kind].backend.encode(TEXT).ids
 
 
 def test_blocks_without_any_space_are_cut_all_the_same(monkeypatch):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     text = "x" * 10_000
     ids = np.concatenate(list(BPE.encode_blocks([text])))
     assert BPE.decode(ids) == text

@@ -19,7 +19,7 @@ from textgru.text_files import read_blocks
 from textgru.token_cache import TokenCache, hash_files
 from textgru.tokenizer import DEFAULT_VOCABULARY, END_OF_TEXT, KINDS, Tokenizer
 
-FORMAT = 1  # of the ids in the cache: another one for every change of what a text is encoded to
+FORMAT = 2  # of the ids in the cache: another one for every change of what a text is encoded to
 
 OnProgress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
 
@@ -73,8 +73,9 @@ def encode_text(
     if not isinstance(tokenizer, Tokenizer):
         on_read = meter.start("tokenizer", passes=2 if tokenizer == "bpe" else 1)
         tokenizer = Tokenizer.train(
-            tokenizer, lambda: read_blocks(paths, encoding, on_read), vocab_size=vocab_size, eos=separate_documents
-        )
+            tokenizer, lambda: read_blocks(paths, encoding, on_read), vocab_size=vocab_size, eos=separate_documents,
+            on_learning=meter.waiting("tokenizer"),
+        )  # fmt: skip
     corpus = Corpus.encode(
         tokenizer, paths, target, encoding=encoding, val_fraction=val_fraction,
         separate_documents=separate_documents, on_read=meter.start("encoding"),
@@ -103,6 +104,16 @@ class _Meter:
                     self._on_progress(what, done // passes, self._size)
 
         return read
+
+    def waiting(self, what: str) -> Callable[[], None]:
+        """What to call while something goes on after the files are read."""
+
+        def wait() -> None:
+            if self._on_progress is not None:
+                with self._lock:
+                    self._on_progress(what, self._size, self._size)
+
+        return wait
 
 
 def _key(
