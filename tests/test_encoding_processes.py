@@ -25,8 +25,8 @@ def started(monkeypatch):
     """The processes that are started."""
     processes, start = [], textgru.encoding_processes._start
 
-    def remember(tokenizer):
-        processes.append(start(tokenizer))
+    def remember():
+        processes.append(start())
         return processes[-1]
 
     monkeypatch.setattr(textgru.encoding_processes, "_start", remember)
