@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ class CustomTokenizer(Tokenizer):
         super().__init__(backend, settings)
         model = settings["model"]
         self._affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
+        special = {token["content"] for token in settings.get("added_tokens") or [] if token["special"]}
+        names = {byte: f"<0x{byte:02X}>" for byte in range(256)}
+        ids = {byte: backend.token_to_id(name) for byte, name in names.items() if name in special}
+        self._id_of_byte = {byte: i for byte, i in ids.items() if i is not None}
+        self._special_bytes = {i: byte for byte, i in self._id_of_byte.items()}
         drops = model.get("type", "BPE") == "BPE" and self.unk_id is None and not model.get("byte_fallback")
         self._dropped: dict[str, bool] | None = {} if drops else None
 
@@ -41,10 +47,12 @@ class CustomTokenizer(Tokenizer):
             yield ids.astype(self.id_type)
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
-        return decode(self.backend, [int(i) for i in tokens if i != self.eos_id])
+        ids = self._without_broken_bytes([int(i) for i in tokens if i != self.eos_id])
+        with library_errors("tokenizer: it can't decode these tokens"):
+            return str(self.backend.decode(ids, skip_special_tokens=False))
 
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
-        return _LibraryDecoder(self.backend, self.eos_id, [] if after is None else after[-CONTEXT:].tolist())
+        return _LibraryDecoder(self, [] if after is None else after[-CONTEXT:].tolist())
 
     def unknown_characters(self, text: str) -> list[str]:
         """The distinct parts of a text (characters, or whole words) that become the unknown token, in order."""
@@ -54,6 +62,20 @@ class CustomTokenizer(Tokenizer):
         (encoding,) = self._encode([text])
         spans = (span for i, span in zip(encoding.ids, encoding.offsets, strict=True) if i == self.unk_id)
         return list(dict.fromkeys(text[start:end].strip() or text[start:end] for start, end in spans))
+
+    def _without_broken_bytes(self, ids: list[int]) -> list[int]:
+        """Some tokenizers have their bytes as special tokens. Those that make no character are left out, as the library
+        leaves special tokens out; the others are text."""
+        if not self._special_bytes:
+            return ids
+        whole: list[int] = []
+        for are_bytes, part in groupby(ids, self._special_bytes.__contains__):
+            if are_bytes:
+                text = bytes(self._special_bytes[i] for i in part).decode("utf-8", "ignore")
+                whole += [self._id_of_byte[byte] for byte in text.encode()]
+            else:
+                whole += part
+        return whole
 
     def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
         if self._dropped is not None:
@@ -101,35 +123,26 @@ class _LibraryDecoder(StreamDecoder):
     """Decodes the new tokens after those before them, and gives what is new of the text: whether there is a blank
     before a token depends on whether it is the first."""
 
-    def __init__(self, backend: tokenizers.Tokenizer, eos_id: int | None, before: list[int]) -> None:
-        self._backend, self._eos_id = backend, eos_id
-        before = [i for i in before if i != eos_id]
-        while before and decode(backend, before).startswith(REPLACEMENT):  # starts within a character
+    def __init__(self, tokenizer: CustomTokenizer, before: list[int]) -> None:
+        self._tokenizer = tokenizer
+        while before and tokenizer.decode(before).startswith(REPLACEMENT):  # starts within a character
             del before[0]
         self._before = [before]  # what is decoded before the new ones, in parts that are whole characters
         self._held: list[int] = []
 
     def feed(self, token: int) -> str:
-        if token == self._eos_id:
-            return ""
         self._held.append(int(token))
         before = [i for part in self._before for i in part]
-        text = decode(self._backend, before + self._held)
-        itself = REPLACEMENT in (self._backend.id_to_token(int(token)) or "")
+        text = self._tokenizer.decode(before + self._held)
+        itself = REPLACEMENT in (self._tokenizer.backend.id_to_token(int(token)) or "")
         if text.endswith(REPLACEMENT) and not itself and len(self._held) < MOST_HELD:
             return ""
         self._before.append(self._held)
         self._held = []
         while len(self._before) > 1 and sum(map(len, self._before[1:])) >= CONTEXT:
             del self._before[0]
-        known = decode(self._backend, before)
+        known = self._tokenizer.decode(before)
         return text[next((i for i, (a, b) in enumerate(zip(known, text, strict=False)) if a != b), len(known)) :]
-
-
-def decode(backend: tokenizers.Tokenizer, ids: list[int]) -> str:
-    """The library's text of the ids, special tokens included. Raises InputError where it fails."""
-    with library_errors("tokenizer: it can't decode these tokens"):
-        return str(backend.decode(ids, skip_special_tokens=False))
 
 
 def _unknown(part: str) -> InputError:

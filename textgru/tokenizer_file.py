@@ -16,6 +16,7 @@ MOST_TOKENS = 1 << 20  # ids that a vocabulary may have: four times those of the
 MOST_IDS_A_TOKEN, SPARE_IDS = 4, 1024  # of a vocabulary with gaps: every id takes a row of the network
 MOST_BYTES = 256_000_000
 DEEPEST = 64  # objects and arrays in one another
+LONGEST_INPUT = 1000  # characters of a word that WordPiece looks up; it takes the third power of them
 LONGEST_MESSAGE = 200  # characters that are shown of what the library says
 
 
@@ -148,8 +149,11 @@ def _check_range(highest: int, count: int) -> None:
 
 
 def _check_sizes(settings: dict[str, Any]) -> None:
-    """Raises InputError for what the library would panic at."""
+    """Raises InputError for what the library would panic at, or take too long for."""
     model = settings["model"]
+    longest = model.get("max_input_chars_per_word")
+    if isinstance(longest, int) and longest > LONGEST_INPUT:
+        raise InputError(f"tokenizer: max_input_chars_per_word: expected at most {LONGEST_INPUT:,}; 100 is usual")
     prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
     if isinstance(prefix, str) and prefix and isinstance(merges, list):
         for merge in merges:

@@ -1,9 +1,12 @@
-"""One small tokenizer of each family that is met elsewhere, made by the tokenizers library."""
+"""Makes tokenizers/*.json, one small tokenizer of each family that is met elsewhere, trained by the tokenizers library,
+and tokenizers/golden.json, the ids that it gives for some texts: `python -m tests.data.make_tokenizers`. (It trains
+another one every time.)"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -156,3 +159,39 @@ def suffixed() -> str:
 FAMILIES: dict[str, Callable[[], str]] = {
     family.__name__: family for family in (gpt2, roberta, qwen, bert, unigram, llama, words, words_only, suffixed)
 }
+
+FOLDER = Path(__file__).parent / "tokenizers"
+TEXTS = [
+    "",
+    "The ferry",
+    " The ferry crossed the river.\n\n And  told:\tlight!  ",
+    MIXED,
+    "<s>[SEP]</s> <unk> [UNK] <0x41><|endoftext|> [MASK]",
+]
+KNOWN_WORDS = ["", "the ferry", " the ferry crossed\n\n river  and\ttold  light  "]  # for words_only
+
+
+def golden(text: str, texts: list[str]) -> list[list[int]]:
+    """The library's ids of the texts alone: no tokens added, nothing cut, no chance, special tokens as any others."""
+    backend = Tokenizer.from_str(text)
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    if isinstance(backend.model, models.BPE):
+        backend.model.dropout = None
+    return [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    expected = {}
+    for name, family in FAMILIES.items():
+        text = json.dumps(json.loads(family()), separators=(",", ":"), ensure_ascii=False)
+        (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        texts = KNOWN_WORDS if name == "words_only" else TEXTS
+        expected[name] = list(zip(texts, golden(text, texts), strict=True))
+    (FOLDER / "golden.json").write_text(json.dumps(expected, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
