@@ -12,9 +12,10 @@ import tokenizers
 from textgru.errors import InputError
 from textgru.joined_windows import encode_windows, fits_one_window
 from textgru.tokenizer import REPLACEMENT, StreamDecoder, Tokenizer, without_surrogates
-from textgru.tokenizer_file import encode_batch, library_errors, shortened
+from textgru.tokenizer_file import encode_batch, library_errors
 
 MOST_HELD = 16  # tokens that wait for the rest of a character
+LONGEST_NAMED = 40  # characters of an unknown word
 CONTEXT = 32  # tokens of the prompt that the new ones are decoded after
 
 
@@ -147,6 +148,6 @@ class _LibraryDecoder(StreamDecoder):
 
 def _unknown(part: str) -> InputError:
     return InputError(
-        f"tokenizer: it has no token for {shortened(part, 40)!a}, and none for what is unknown; "
+        f"tokenizer: it has no token for {part[:LONGEST_NAMED]!a}, and none for what is unknown; "
         "give it an unk_token that is in its vocabulary, or take another tokenizer"
     )

@@ -24,7 +24,7 @@ def feed(
 
     `on_wait` is called again and again from when it has had all items. What the work raises is raised here.
     """
-    stop, all_had = threading.Event(), threading.Event()
+    stop, all_had, ended = threading.Event(), threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     def until_stopped() -> Iterator[Item]:
@@ -39,18 +39,16 @@ def feed(
             work(until_stopped())
         except BaseException as error:  # whatever it is, it is raised where it is waited for
             failures.append(error)
+        ended.set()
 
-    thread = threading.Thread(target=run, name="textgru-learning", daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(SECONDS)
+        threading.Thread(target=run, name="textgru-learning", daemon=True).start()
+        while not ended.wait(SECONDS):
             if on_wait is not None and all_had.is_set():
                 on_wait()
     finally:
-        if thread.is_alive():
-            stop.set()
-            if not all_had.is_set():
-                thread.join(SECONDS_TO_END)
+        stop.set()
+        if not all_had.is_set():
+            ended.wait(SECONDS_TO_END)
     if failures:
         raise failures[0]
