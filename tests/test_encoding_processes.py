@@ -70,5 +70,27 @@ def test_a_process_that_is_killed_is_a_failure_of_one_line(started):
     next(ids)
     os.kill(started[1].pid, signal.SIGKILL)
     started[1].wait()
-    with pytest.raises(TextgruError, match="a process that encodes a part of the text has failed"):
+    with pytest.raises(
+        TextgruError, match="encodes a part of the text has failed: it was killed by signal 9; .*--threads"
+    ):
         list(ids)
+
+
+def test_a_process_that_can_t_be_started_leaves_none_behind(started, monkeypatch):
+    start = textgru.encoding_processes._start
+
+    def fail_later():
+        if started:
+            raise TextgruError("encoding: can't start a process")
+        return start()
+
+    monkeypatch.setattr(textgru.encoding_processes, "_start", fail_later)
+    with pytest.raises(TextgruError, match="can't start"):
+        list(encode(TEXTS))
+    assert [process.poll() is not None for process in started] == [True]
+
+
+def test_one_line_says_that_no_process_can_be_started(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    with pytest.raises(TextgruError, match="can't start a process .*No such file.*--threads 1"):
+        list(encode(TEXTS))
