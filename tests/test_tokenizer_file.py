@@ -1,6 +1,7 @@
 """Files that are no tokenizer.json, or one that would take the memory or the process."""
 
 import json
+import os
 import random
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_name_of_no_file(name, tmp_path):
         Tokenizer.load(tmp_path / name)
 
 
-def test_a_panic_of_the_library_is_an_error_of_one_line(capfd):
+def test_a_panic_of_the_library_is_an_error_of_one_line():
     """A pattern that takes for ever is given up by the library, in its way."""
     settings = json.loads(FILES["words"])
     settings["pre_tokenizer"] = {
@@ -108,6 +109,23 @@ def test_a_panic_of_the_library_is_an_error_of_one_line(capfd):
     tokenizer = Tokenizer.from_json(json.dumps(settings))
     with pytest.raises(InputError, match="can't encode this text: .*retry-limit"):
         tokenizer.encode("a" * 40 + "b")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAA"}},
+        {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_a_panic_while_it_is_loaded_writes_nothing(part, capfd):
+    text = json.dumps({**json.loads(FILES["words"]), **part})
+    with pytest.raises(InputError, match=r"not a tokenizer\.json that the tokenizers library can read") as caught:
+        Tokenizer.from_json(text)
+    assert "\n" not in str(caught.value)
+    os.write(2, b"what comes later is seen")
+    assert capfd.readouterr().err == "what comes later is seen"
 
 
 def mutations(text, rng):

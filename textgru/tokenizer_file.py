@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ MOST_IDS_A_TOKEN, SPARE_IDS = 4, 1024  # of a vocabulary with gaps: every id tak
 MOST_BYTES = 256_000_000
 DEEPEST = 64  # objects and arrays in one another
 LONGEST_INPUT = 1000  # characters of a word that WordPiece looks up; it takes the third power of them
+ANY_TEXT = "Some text, 12\u00e9\u65e5\n"
 LONGEST_MESSAGE = 200  # characters that are shown of what the library says
+
+_quiet = threading.Lock()  # the standard error is that of the whole process
 
 
 @contextlib.contextmanager
@@ -32,6 +37,25 @@ def library_errors(what: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # Ctrl-C and the like
         raise InputError(f"{what}: {shortened(str(error))}") from error
+
+
+@contextlib.contextmanager
+def _without_panic_messages() -> Iterator[None]:
+    """The library's Rust code writes of a panic to the standard error by itself."""
+    with _quiet:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        try:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 2)
+            os.close(nothing)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
@@ -66,8 +90,10 @@ def parse(text: str) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
     settings = _settings(text.removeprefix("\ufeff"))
     _check_ids(settings)
     _check_sizes(settings)
-    with library_errors("not a tokenizer.json that the tokenizers library can read"):
+    with library_errors("not a tokenizer.json that the tokenizers library can read"), _without_panic_messages():
         backend = tokenizers.Tokenizer.from_str(text.removeprefix("\ufeff"))
+        with contextlib.suppress(Exception):  # an unknown word may well be in it; a panic is no Exception
+            backend.encode(ANY_TEXT)
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
