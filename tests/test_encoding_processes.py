@@ -8,6 +8,7 @@ import pytest
 
 import textgru.encoding_processes
 import textgru.tokenizer
+import textgru.word_encoder
 from tests.texts import MIXED, sentences
 from textgru.core import set_num_threads
 from textgru.encoding_processes import encode_in_processes
@@ -24,8 +25,8 @@ def started(monkeypatch):
     """The processes that are started."""
     processes, start = [], textgru.encoding_processes._start
 
-    def remember(tokenizer):
-        processes.append(start(tokenizer))
+    def remember():
+        processes.append(start())
         return processes[-1]
 
     monkeypatch.setattr(textgru.encoding_processes, "_start", remember)
@@ -45,10 +46,10 @@ def test_the_ids_come_in_the_order_of_the_texts(number, started):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_ids_of_a_long_text_are_the_same_for_any_number_of_threads(threads, monkeypatch, started):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     monkeypatch.setattr(textgru.tokenizer, "ALONE", 2)
     set_num_threads(threads)
-    assert np.concatenate(list(BPE.encode_blocks([TEXT]))).tolist() == BPE.encode(TEXT).tolist()
+    assert np.concatenate(list(BPE.encode_blocks([TEXT]))).tolist() == BPE.backend.encode(TEXT).ids
     assert len(started) == (threads if threads > 1 else 0)
 
 
@@ -69,5 +70,27 @@ def test_a_process_that_is_killed_is_a_failure_of_one_line(started):
     next(ids)
     os.kill(started[1].pid, signal.SIGKILL)
     started[1].wait()
-    with pytest.raises(TextgruError, match="a process that encodes a part of the text has failed"):
+    with pytest.raises(
+        TextgruError, match="encodes a part of the text has failed: it was killed by signal 9; .*--threads"
+    ):
         list(ids)
+
+
+def test_a_process_that_can_t_be_started_leaves_none_behind(started, monkeypatch):
+    start = textgru.encoding_processes._start
+
+    def fail_later():
+        if started:
+            raise TextgruError("encoding: can't start a process")
+        return start()
+
+    monkeypatch.setattr(textgru.encoding_processes, "_start", fail_later)
+    with pytest.raises(TextgruError, match="can't start"):
+        list(encode(TEXTS))
+    assert [process.poll() is not None for process in started] == [True]
+
+
+def test_one_line_says_that_no_process_can_be_started(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    with pytest.raises(TextgruError, match="can't start a process .*No such file.*--threads 1"):
+        list(encode(TEXTS))

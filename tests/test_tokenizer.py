@@ -1,6 +1,7 @@
 """Text to ids and back, for every kind of tokenizer."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import textgru.bpe_sample
-import textgru.tokenizer
+import textgru.word_encoder
 from tests.texts import MIXED, sentences
 from textgru.errors import InputError
 from textgru.tokenizer import Tokenizer
@@ -78,17 +79,72 @@ def test_a_character_of_several_tokens_comes_when_it_is_whole():
 @every_kind
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_blocks_give_the_same_ids_as_one_text(kind, size, monkeypatch):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     blocks = [TEXT[i : i + size] for i in range(0, len(TEXT), size)]
     got = np.concatenate(list(ALL[kind].encode_blocks(blocks)))
     np.testing.assert_array_equal(got, ALL[kind].encode(TEXT))
+    assert got.tolist() == ALL[kind].backend.encode(TEXT).ids
 
 
 def test_blocks_without_any_space_are_cut_all_the_same(monkeypatch):
-    monkeypatch.setattr(textgru.tokenizer, "PIECE", 50)
+    monkeypatch.setattr(textgru.word_encoder, "PIECE", 50)
     text = "x" * 10_000
     ids = np.concatenate(list(BPE.encode_blocks([text])))
     assert BPE.decode(ids) == text
+
+
+ENDLESS = {
+    "random letters": "".join(random.Random(0).choices("ACGT", k=50_000)),
+    "one letter": "a" * 50_000,
+    "blanks": " " * 50_000,
+    "lines": "\n" * 50_000,
+    "blanks and a letter": " " * 9_000 + "x" * 9_000 + " " * 9_000,
+    "no script with blanks": "日本語漢字。" * 5_000,
+    "of all sorts": (MIXED * 5).replace(" ", "") + "x" * 5_000 + MIXED,
+}
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte"])
+@pytest.mark.parametrize("text", ENDLESS)
+def test_a_text_without_blanks_has_the_same_ids_however_it_comes(kind, text):
+    text = ENDLESS[text]
+    ids = ALL[kind].encode(text)
+    for size in (1013, 4096, 30_000):
+        blocks = [text[i : i + size] for i in range(0, len(text), size)]
+        assert np.concatenate(list(ALL[kind].encode_blocks(blocks))).tolist() == ids.tolist()
+    assert ALL[kind].decode(ids) == text
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_no_word_that_a_vocabulary_is_learned_from_is_long(text):
+    """Learning takes the square of a word's length."""
+    text = ENDLESS[text]
+    pieces = list(textgru.bpe_sample.limit_words(textgru.word_encoder.word_pieces([text])))
+    assert "".join(pieces) == text
+    learned_from = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = [word for piece in pieces for word, _ in learned_from.pre_tokenize_str(piece)]
+    assert max(map(len, words)) <= 3 * textgru.word_encoder.LONGEST_WORD, "characters of three bytes"
+    tokenizer = Tokenizer.train("bpe", lambda: [text], vocab_size=300)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_words_of_ordinary_length_are_not_cut():
+    longest = textgru.word_encoder.LONGEST_WORD
+    for text in ("x" * longest, "the " + "漢" * longest + " end", " " * longest + "x" * longest):
+        got = np.concatenate(list(BPE.encode_blocks([text + "\n" + "the river " * 1000])))
+        assert got.tolist() == BPE.backend.encode(text + "\n" + "the river " * 1000).ids
+
+
+def test_learning_is_told_of_when_the_text_is_read():
+    read, told = [], []
+
+    def blocks():
+        yield from ENDLESS["random letters"]
+        read.append(True)
+
+    train_ = Tokenizer.train("bpe", blocks, vocab_size=1000, on_learning=lambda: told.append(len(read)))
+    assert train_.vocab_size == 1000
+    assert set(told) <= {2}, "the blocks are read twice: to count and to learn"
 
 
 @every_kind
@@ -152,6 +208,13 @@ def test_a_damaged_file_is_named(content, tmp_path):
     file.write_text(content)
     with pytest.raises(InputError, match=r"tokenizer\.json"):
         Tokenizer.load(file)
+
+
+@pytest.mark.parametrize("value", [10**12, 2**64 - 1, 2**20 + 1, 10**400, True, 300.0, "300", float("nan"), -1, 0])
+def test_a_vocabulary_size_that_can_t_be(value):
+    with pytest.raises(InputError, match="vocab_size: expected") as caught:
+        train("bpe", vocab_size=value)
+    assert len(str(caught.value)) < 120
 
 
 def test_bad_settings_are_named(tmp_path):

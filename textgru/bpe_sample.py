@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from textgru.word_encoder import WORD
+from textgru.word_encoder import LONGEST_WORD, WORD
 
 SAMPLE = 50_000_000  # characters, at most
 DISTINCT = 6_000_000  # bytes of different words, at most: learning takes about 90 bytes of memory for each
@@ -33,4 +33,12 @@ def limit_words(pieces: Iterable[str], limit: int = DISTINCT, expected: int = SA
             if word not in seen and 2 * size <= limit + limit * read // expected:
                 seen.add(word)
                 size += len(word.encode())
-        yield "".join(word for word in words if word in seen)
+        kept = [word for word in words if word in seen]
+        first = 0
+        if len(piece) >= LONGEST_WORD and max(map(len, words)) >= LONGEST_WORD:
+            for i, word in enumerate(kept):  # one that was cut stays apart from what follows
+                if len(word) >= LONGEST_WORD:
+                    yield "".join(kept[first:i])
+                    yield word
+                    first = i + 1
+        yield "".join(kept[first:])

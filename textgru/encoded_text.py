@@ -79,7 +79,9 @@ def encode_text(
 
     if not isinstance(tokenizer, Tokenizer):
         on_read = meter.start("tokenizer", passes=2 if tokenizer == "bpe" else 1)
-        tokenizer = Tokenizer.train(tokenizer, blocks, vocab_size=vocab_size, eos=separate_documents)
+        tokenizer = Tokenizer.train(
+            tokenizer, blocks, vocab_size=vocab_size, eos=separate_documents, on_learning=meter.waiting("tokenizer")
+        )
     encoded: list[str] = []  # and when they are encoded
     corpus = Corpus.encode(
         tokenizer, paths, target, encoding=encoding, val_fraction=val_fraction,
@@ -139,6 +141,16 @@ class _Meter:
                     self._on_progress(what, done // passes, self._size)
 
         return read
+
+    def waiting(self, what: str) -> Callable[[], None]:
+        """What to call while something goes on after the files are read."""
+
+        def wait() -> None:
+            if self._on_progress is not None:
+                with self._lock:
+                    self._on_progress(what, self._size, self._size)
+
+        return wait
 
 
 def _size(path: Path | SpooledFile) -> int:

@@ -15,6 +15,9 @@ import numpy as np
 
 from textgru.errors import TextgruError
 
+SECONDS_TO_END = 5.0  # for a process that has closed its pipes
+ALONE = "if memory is short, --threads 1 does without such processes"
+
 # Ctrl-C is for the process that started this one; when that is gone, the input ends.
 PROGRAM = """
 import signal, sys
@@ -32,45 +35,45 @@ def encode_in_processes(tokenizer: str, texts: Iterable[str], id_type: Any, coun
     """
     with contextlib.ExitStack() as stack:
         processes: deque[subprocess.Popen[bytes]] = deque()
-        try:
-            for _ in range(count):
-                processes.append(_start(tokenizer))
-                stack.callback(_end, processes[-1])
-            waiting = 0
-            for text in texts:
-                if waiting == count:
-                    yield np.frombuffer(_receive(processes[0].stdout), id_type)
-                    waiting -= 1
-                _send(processes[0].stdin, text.encode("utf-8", "surrogatepass"))
-                processes.rotate(-1)
-                waiting += 1
-            processes.rotate(waiting)
-            for process in list(processes)[:waiting]:
-                yield np.frombuffer(_receive(process.stdout), id_type)
-        except (OSError, EOFError) as error:
-            raise TextgruError(f"encoding: a process that encodes a part of the text has failed: {error}") from error
+        for _ in range(count):
+            processes.append(_start())
+            stack.callback(_end, processes[-1])
+        for process in processes:
+            _send(process, tokenizer.encode())
+        waiting = 0
+        for text in texts:
+            if waiting == count:
+                yield np.frombuffer(_receive(processes[0]), id_type)
+                waiting -= 1
+            _send(processes[0], text.encode("utf-8", "surrogatepass"))
+            processes.rotate(-1)
+            waiting += 1
+        processes.rotate(waiting)
+        for process in list(processes)[:waiting]:
+            yield np.frombuffer(_receive(process), id_type)
 
 
 def serve() -> None:
     """What each of the processes does."""
     from textgru.tokenizer import ByteLevelTokenizer, Tokenizer
 
-    tokenizer = Tokenizer.from_json(_receive(sys.stdin.buffer).decode())
+    tokenizer = Tokenizer.from_json(_read(sys.stdin.buffer).decode())
     assert isinstance(tokenizer, ByteLevelTokenizer)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            ids = tokenizer.words.encode(_receive(sys.stdin.buffer).decode("utf-8", "surrogatepass"))
-            _send(sys.stdout.buffer, ids.tobytes())
+            ids = tokenizer.words.encode(_read(sys.stdin.buffer).decode("utf-8", "surrogatepass"))
+            _write(sys.stdout.buffer, ids.tobytes())
 
 
-def _start(tokenizer: str) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(path=sys.path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env={**os.environ, "RAYON_NUM_THREADS": "1"},
-    )  # fmt: skip
-    _send(process.stdin, tokenizer.encode())
-    return process
+def _start() -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(path=sys.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "RAYON_NUM_THREADS": "1"},
+        )  # fmt: skip
+    except OSError as error:
+        raise TextgruError(f"encoding: can't start a process to encode a part of the text: {error}; {ALONE}") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -78,15 +81,40 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _send(pipe: IO[bytes] | None, data: bytes) -> None:
-    assert pipe is not None
+def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        _write(process.stdin, data)
+    except OSError as error:
+        raise _failure(process) from error
+
+
+def _receive(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    try:
+        return _read(process.stdout)
+    except (OSError, EOFError) as error:
+        raise _failure(process) from error
+
+
+def _failure(process: subprocess.Popen[bytes]) -> TextgruError:
+    """What became of a process that does not answer."""
+    try:
+        code = process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return TextgruError(f"encoding: a process that encodes a part of the text has failed: it {how}; {ALONE}")
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
     pipe.write(struct.pack("<Q", len(data)))
     pipe.write(data)
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes] | None) -> bytes:
-    assert pipe is not None
+def _read(pipe: IO[bytes]) -> bytes:
     header = pipe.read(8)
     data = pipe.read(struct.unpack("<Q", header)[0]) if len(header) == 8 else b""
     if len(header) < 8 or len(data) < struct.unpack("<Q", header)[0]:

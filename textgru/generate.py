@@ -88,7 +88,7 @@ def stream(
         tokens = np.array([tokenizer.eos_id], np.intp)
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
-    decoder = tokenizer.decoder()
+    decoder = tokenizer.decoder(tokens if prompt else None)
     drawn = draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision)
     with closing(drawn):
         for token in drawn:

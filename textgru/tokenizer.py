@@ -11,19 +11,24 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
-from tokenizers.decoders import DecodeStream
 
 from textgru.bpe_sample import limit_words, sample
 from textgru.core import get_num_threads
 from textgru.encoding_processes import encode_in_processes
 from textgru.errors import InputError
-from textgru.word_encoder import WHITE_SPACE, WordEncoder
+from textgru.interruptible import feed
+from textgru.joined_windows import encode_windows, fits_one_window
+from textgru.tokenizer_file import MOST_TOKENS, encode_batch, parse, read_text
+from textgru.word_encoder import LONGEST_WORD, WordEncoder, word_pieces
 
 KINDS = ("char", "byte", "bpe")
 UNKNOWN = "<unk>"
@@ -31,8 +36,7 @@ REPLACEMENT = "\ufffd"
 SMALLEST_BPE_VOCABULARY = 256
 DEFAULT_VOCABULARY = 1024
 CODE_POINTS = 0x110000
-PIECE = 1 << 16  # characters that the BPE encoder gets at a time
-PIECES = 16  # that it gets side by side
+PIECES = 16  # of a long text that the BPE encoder gets at a time
 END_OF_TEXT = "<|endoftext|>"  # the token between documents, where there is one
 ALONE = 8  # million characters of a text that are encoded before other processes help
 MOST_PROCESSES = 4  # each takes about 150 MB
@@ -58,22 +62,31 @@ class Tokenizer(ABC):
 
     kind: str
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, settings: dict[str, Any] | None = None) -> None:
+        """`settings`: those of the tokenizer.json, where there are any yet."""
         self.backend = backend
-        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-        if self.vocab_size < 1:
-            raise InputError("tokenizer: its vocabulary is empty")
-        unk_token = json.loads(backend.to_str())["model"].get("unk_token")
-        self.unk_id: int | None = backend.token_to_id(unk_token) if isinstance(unk_token, str) else None
+        self.settings: dict[str, Any] = json.loads(backend.to_str()) if settings is None else settings
+        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         self.eos_id: int | None = backend.token_to_id(END_OF_TEXT)
+        self.unk_id = _unknown_id(backend, self.settings["model"])
+        if self.unk_id == self.eos_id:
+            self.unk_id = None
         self.id_type = next(d for d in (np.uint8, np.uint16, np.uint32) if self.vocab_size - 1 <= np.iinfo(d).max)
 
     @staticmethod
-    def train(kind: str, blocks: Blocks, *, vocab_size: int | None = None, eos: bool = False) -> Tokenizer:
+    def train(
+        kind: str,
+        blocks: Blocks,
+        *,
+        vocab_size: int | None = None,
+        eos: bool = False,
+        on_learning: Callable[[], None] | None = None,
+    ) -> Tokenizer:
         """A tokenizer of this kind ("char", "byte" or "bpe") for the text whose blocks `blocks()` yields.
 
         `vocab_size` (bpe only, default 1024) is the most tokens there may be. `eos`: with a token that ends a document.
-        A bpe vocabulary is learned from at most 50 million characters (textgru.bpe_sample). Raises InputError for
+        A bpe vocabulary is learned from at most 50 million characters (textgru.bpe_sample), on another thread, which
+        also reads the blocks; `on_learning` is called time and again from when they are all read. Raises InputError for
         values that can't be.
         """
         if vocab_size is not None and kind != "bpe":
@@ -86,7 +99,7 @@ class Tokenizer(ABC):
             return ByteTokenizer.build(eos=eos)
         if kind == "bpe":
             return ByteLevelTokenizer.from_blocks(
-                blocks, DEFAULT_VOCABULARY if vocab_size is None else vocab_size, eos=eos
+                blocks, DEFAULT_VOCABULARY if vocab_size is None else vocab_size, eos=eos, on_learning=on_learning
             )
         raise InputError(f"tokenizer: expected one of {', '.join(KINDS)} or the path of a tokenizer.json, got {kind!r}")
 
@@ -94,36 +107,24 @@ class Tokenizer(ABC):
     def load(path: str | Path) -> Tokenizer:
         """The tokenizer in a tokenizer.json. Raises InputError if it can't be read."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: can't be read as a tokenizer.json: {error}") from error
-        try:
-            return Tokenizer.from_json(text)
+            return Tokenizer.from_json(read_text(path))
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
 
     @staticmethod
     def from_json(text: str) -> Tokenizer:
         """The tokenizer in the text of a tokenizer.json. Raises InputError if it isn't one."""
-        try:
-            backend = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises Exception itself
-            raise InputError(f"not a tokenizer.json that the tokenizers library can read: {error}") from error
-        settings = json.loads(text)
-        model, before, after = (settings.get(key) or {} for key in ("model", "pre_tokenizer", "decoder"))
-        added = settings.get("added_tokens") or []
-        only_eos = len(added) == 1 and added[0]["content"] == END_OF_TEXT and added[0]["special"]
-        plain = not settings.get("normalizer") and (not added or only_eos)
-        if plain and before == _char_settings()["pre_tokenizer"] and model.get("type") == "WordLevel":
-            return CharTokenizer(backend)
-        if plain and before.get("type") == "ByteLevel" and after.get("type") == "ByteLevel":
-            if not before["use_regex"] and model.get("vocab") == _byte_vocabulary() and not model.get("merges"):
-                return ByteTokenizer(backend)
-            if not before["add_prefix_space"] and set(_byte_vocabulary()) <= set(model.get("vocab", ())):
-                changed = ("dropout", "end_of_word_suffix", "continuing_subword_prefix")
-                by_words = before["use_regex"] and not any(model.get(setting) for setting in changed)
-                return ByteLevelTokenizer(backend, by_words=by_words)
-        return CustomTokenizer(backend)
+        from textgru.custom_tokenizer import CustomTokenizer  # which is a Tokenizer itself
+
+        backend, settings = parse(text)
+        if _is_char(settings):
+            return CharTokenizer(backend, settings)
+        if _is_byte_level(settings):
+            by_words = settings["pre_tokenizer"].get("use_regex", True)
+            if not by_words and settings["model"]["vocab"] == _byte_vocabulary() and not settings["model"]["merges"]:
+                return ByteTokenizer(backend, settings)
+            return ByteLevelTokenizer(backend, settings, by_words=by_words)
+        return CustomTokenizer(backend, settings)
 
     def to_json(self) -> str:
         """The text of a tokenizer.json."""
@@ -138,8 +139,9 @@ class Tokenizer(ABC):
         """The text of ids (n,)."""
 
     @abstractmethod
-    def decoder(self) -> StreamDecoder:
-        """A fresh decoder for a stream of ids."""
+    def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
+        """A fresh decoder for a stream of ids, which follows the ids `after` (n,) where given: then its text is what
+        decode gives for both, without what it gives for those."""
 
     def count_characters(self, tokens: np.ndarray) -> int:
         """How many characters the ids (n,) stand for."""
@@ -156,21 +158,14 @@ class Tokenizer(ABC):
             return []
         return [c for c in dict.fromkeys(text) if self.unk_id in self.encode(c)]
 
-    def _encode_side_by_side(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
-        """The ids of every piece; the library takes several at once, each on a thread."""
-        pieces = iter(pieces)
-        while batch := list(islice(pieces, PIECES)):
-            for encoding in self.backend.encode_batch_fast(batch, add_special_tokens=False):
-                yield np.array(encoding.ids, self.id_type)
-
 
 class CharTokenizer(Tokenizer):
     """One id a Unicode character; characters not seen in training become the unknown token, id 0."""
 
     kind = "char"
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        super().__init__(backend)
+    def __init__(self, backend: tokenizers.Tokenizer, settings: dict[str, Any] | None = None) -> None:
+        super().__init__(backend, settings)
         self._characters = np.full(self.vocab_size, REPLACEMENT, dtype=object)
         self._ids = np.full(CODE_POINTS, self.unk_id or 0, self.id_type)
         for token, i in backend.get_vocab().items():
@@ -202,7 +197,7 @@ class CharTokenizer(Tokenizer):
     def decode(self, tokens: np.ndarray | list[int]) -> str:
         return "".join(self._characters[np.asarray(tokens, np.intp)])
 
-    def decoder(self) -> StreamDecoder:
+    def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _CharDecoder(self._characters)
 
     def count_characters(self, tokens: np.ndarray) -> int:
@@ -210,13 +205,16 @@ class CharTokenizer(Tokenizer):
 
 
 class ByteLevelTokenizer(Tokenizer):
-    """Byte-level BPE: every token stands for some bytes of UTF-8, so that any text has ids."""
+    """Byte-level BPE: every token stands for some bytes of UTF-8, so that any text has ids. They are the library's but
+    for words of more than LONGEST_WORD characters, which are cut."""
 
     kind = "bpe"
 
-    def __init__(self, backend: tokenizers.Tokenizer, *, by_words: bool = True) -> None:
+    def __init__(
+        self, backend: tokenizers.Tokenizer, settings: dict[str, Any] | None = None, *, by_words: bool = True
+    ) -> None:
         """`by_words`: no token reaches over the white space before a word."""
-        super().__init__(backend)
+        super().__init__(backend, settings)
         backend.encode_special_tokens = True  # in a text, "<|endoftext|>" is a text
         self._by_words = by_words
         byte_of = {character: byte for byte, character in enumerate(_byte_characters())}
@@ -229,7 +227,14 @@ class ByteLevelTokenizer(Tokenizer):
         self._starts = np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self._bytes])
 
     @classmethod
-    def from_blocks(cls, blocks: Blocks, vocab_size: int, *, eos: bool = False) -> ByteLevelTokenizer:
+    def from_blocks(
+        cls, blocks: Blocks, vocab_size: int, *, eos: bool = False, on_learning: Callable[[], None] | None = None
+    ) -> ByteLevelTokenizer:
+        if isinstance(vocab_size, bool) or not isinstance(vocab_size, Integral):
+            raise InputError(f"vocab_size: expected a whole number, got {vocab_size!r}")
+        if vocab_size > MOST_TOKENS:
+            shown = f"{vocab_size:,}" if vocab_size < 10**30 else "more than 10^30"
+            raise InputError(f"vocab_size: expected at most {MOST_TOKENS:,}, got {shown}; 1,000 to 50,000 are usual")
         smallest = SMALLEST_BPE_VOCABULARY + eos
         if vocab_size < smallest:
             why = "one token a byte, and one between documents" if eos else "one token a byte"
@@ -238,26 +243,33 @@ class ByteLevelTokenizer(Tokenizer):
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size - eos, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+            vocab_size=int(vocab_size) - eos, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
         )
-        backend.train_from_iterator(limit_words(_pieces(sample(blocks))), trainer)
+        texts = limit_words(word_pieces(sample(blocks)))
+        feed(lambda texts: backend.train_from_iterator(texts, trainer), texts, on_learning)
         return cls(_with_eos(backend, eos))
 
     def encode(self, text: str) -> np.ndarray:
-        return np.array(self.backend.encode(_without_surrogates(text), add_special_tokens=False).ids, np.intp)
+        text = without_surrogates(text)
+        if len(text) <= LONGEST_WORD if self._by_words else fits_one_window(text):
+            return np.array(encode_batch(self.backend, [text])[0].ids, np.intp)
+        return np.concatenate(list(self.encode_blocks([text]))).astype(np.intp)
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
         return b"".join(self._bytes[i] for i in tokens).decode("utf-8", "replace")
 
-    def decoder(self) -> StreamDecoder:
+    def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _ByteDecoder(self._bytes)
 
     def count_characters(self, tokens: np.ndarray) -> int:
         return int(self._starts[tokens].sum())
 
     def encode_blocks(self, blocks: Iterable[str]) -> Iterator[np.ndarray]:
-        pieces = _pieces(blocks)
-        return self._encode_words(pieces) if self._by_words else self._encode_side_by_side(pieces)
+        if self._by_words:
+            yield from self._encode_words(word_pieces(blocks))
+        else:
+            for ids in encode_windows(partial(encode_batch, self.backend), blocks):
+                yield ids.astype(self.id_type)
 
     def _encode_words(self, pieces: Iterator[str]) -> Iterator[np.ndarray]:
         texts = iter(lambda: "".join(islice(pieces, PIECES)), "")
@@ -293,24 +305,6 @@ class ByteTokenizer(ByteLevelTokenizer):
             yield np.frombuffer(_utf8(block), np.uint8).astype(self.id_type, copy=False)
 
 
-class CustomTokenizer(Tokenizer):
-    """Any other tokenizer.json, encoded and decoded by the tokenizers library."""
-
-    kind = "custom"
-
-    def encode(self, text: str) -> np.ndarray:
-        return np.array(self.backend.encode(_without_surrogates(text), add_special_tokens=False).ids, np.intp)
-
-    def decode(self, tokens: np.ndarray | list[int]) -> str:
-        return str(self.backend.decode([int(i) for i in tokens if i != self.eos_id]))
-
-    def decoder(self) -> StreamDecoder:
-        return _LibraryDecoder(self.backend, self.eos_id)
-
-    def encode_blocks(self, blocks: Iterable[str]) -> Iterator[np.ndarray]:
-        return self._encode_side_by_side(_pieces(blocks))
-
-
 class _CharDecoder(StreamDecoder):
     def __init__(self, characters: np.ndarray) -> None:
         self._characters = characters
@@ -328,22 +322,45 @@ class _ByteDecoder(StreamDecoder):
         return self._utf8.decode(self._bytes[token])
 
 
-class _LibraryDecoder(StreamDecoder):
-    def __init__(self, backend: tokenizers.Tokenizer, eos_id: int | None) -> None:
-        self._backend, self._eos_id = backend, eos_id
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def feed(self, token: int) -> str:
-        if token == self._eos_id:
-            return ""
-        return self._stream.step(self._backend, int(token)) or ""
-
-
 def _with_eos(backend: tokenizers.Tokenizer, eos: bool) -> tokenizers.Tokenizer:
     """The same with the token that ends a document, where asked: its last id."""
     if eos:
         backend.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     return backend
+
+
+def _unknown_id(backend: tokenizers.Tokenizer, model: dict[str, Any]) -> int | None:
+    """The id of the model's unknown token: Unigram's is given by its number."""
+    if model.get("type") == "Unigram" or isinstance(model.get("vocab"), list):
+        return model.get("unk_id")
+    unk_token = model.get("unk_token")
+    found: int | None = backend.token_to_id(unk_token) if isinstance(unk_token, str) else None
+    return found
+
+
+def _is_char(settings: dict[str, Any]) -> bool:
+    """Whether these are the settings of a CharTokenizer, but for its vocabulary."""
+    model, own = settings["model"], _char_settings()
+    same = all(settings.get(part) == own[part] for part in ("normalizer", "pre_tokenizer", "decoder"))
+    return same and model.get("type") == "WordLevel" and model.get("unk_token") in model["vocab"] and _plain(settings)
+
+
+def _is_byte_level(settings: dict[str, Any]) -> bool:
+    """Whether these are the settings of a byte-level BPE all of whose tokens stand for bytes."""
+    model, before, after = (settings.get(part) or {} for part in ("model", "pre_tokenizer", "decoder"))
+    if model.get("type") != "BPE" or before.get("type") != "ByteLevel" or after.get("type") != "ByteLevel":
+        return False
+    changed = any(model.get(setting) for setting in ("end_of_word_suffix", "continuing_subword_prefix"))
+    if changed or settings.get("normalizer") or before.get("add_prefix_space") or not _plain(settings):
+        return False
+    single = set(_byte_characters())
+    return single <= model["vocab"].keys() and all(single.issuperset(token) for token in model["vocab"])
+
+
+def _plain(settings: dict[str, Any]) -> bool:
+    """Whether it has no added tokens but the one that ends a document."""
+    added = settings.get("added_tokens") or []
+    return not added or (len(added) == 1 and added[0]["content"] == END_OF_TEXT and added[0]["special"])
 
 
 def _char_settings() -> dict:  # type: ignore[type-arg]
@@ -371,7 +388,7 @@ def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """Half of a surrogate pair (a byte of the command line that was no UTF-8) can't be encoded: U+FFFD instead."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -385,24 +402,4 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        return _without_surrogates(text).encode("utf-8")
-
-
-def _pieces(blocks: Iterable[str]) -> Iterator[str]:
-    """The text of the blocks cut anew into pieces of about PIECE characters, each cut just before white space that
-    follows something else: there a byte-level pre-tokenizer starts a new word whatever comes before."""
-    rest = ""
-    for block in blocks:
-        rest += block
-        start = 0
-        while len(rest) - start > 2 * PIECE:
-            end = start + PIECE
-            while end < len(rest) - 1 and not (rest[end] in WHITE_SPACE and rest[end - 1] not in WHITE_SPACE):
-                end += 1
-            if end >= len(rest) - 1 and end - start < 16 * PIECE:
-                break
-            yield rest[start:end]
-            start = end
-        rest = rest[start:]
-    if rest:
-        yield rest
+        return without_surrogates(text).encode("utf-8")
