@@ -122,6 +122,15 @@ class Corpus:
         counts = (tokenizer.count_characters(validation[i : i + AT_A_TIME]) for i in range(0, held_out, AT_A_TIME))
         return Corpus(ids[: count - held_out], validation, characters, sum(counts), sha256)
 
+    def share(self, token: int | None) -> float:
+        """The part of all tokens, 0 to 1, that are this one; 0 for None."""
+        if token is None:
+            return 0.0
+        parts = [
+            part[i : i + AT_A_TIME] for part in (self.train, self.validation) for i in range(0, len(part), AT_A_TIME)
+        ]
+        return sum(int(np.count_nonzero(part == token)) for part in parts) / (len(self.train) + len(self.validation))
+
 
 def _largest(encoded: Path, ids: np.ndarray) -> int:
     """The largest id in parts of the file that is mapped as `ids`. Reading them leaves less in memory than looking at

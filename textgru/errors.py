@@ -31,3 +31,8 @@ def shown(name: object) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, in percent; a small one isn't rounded to none, a large one not to all."""
+    return f"{100 * share:.1f}%" if 0.001 <= share <= 0.999 or share in (0, 1) else f"{100 * share:.3g}%"

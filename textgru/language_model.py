@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from textgru.core.step import PRECISIONS
 from textgru.encoded_text import OnProgress
-from textgru.errors import InputError
+from textgru.errors import InputError, percent
 from textgru.evaluate import Score, evaluate
 from textgru.generate import stream
 from textgru.network import Network
@@ -97,9 +98,16 @@ class LanguageModel:
     def score(self, text: str) -> Score:
         """The loss of a text, in nats a token, each token given those before it; the first is given.
 
+        Warns (UserWarning) where tokens are unknown to the model: their loss says little.
+
         Raises ValueError for a text of fewer than two tokens.
         """
-        return evaluate(self.network, self.tokenizer.encode(normalise(text)), streams=1, precision=self.precision)
+        tokens = self.tokenizer.encode(normalise(text))
+        score = evaluate(self.network, tokens, streams=1, precision=self.precision)
+        unknown = 0.0 if self.tokenizer.unk_id is None else float(np.mean(tokens == self.tokenizer.unk_id))
+        if unknown:
+            warnings.warn(f"{percent(unknown)} of the text's tokens are unknown to the model", stacklevel=2)
+        return score
 
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""
@@ -158,6 +166,7 @@ def train(
     separate_documents: bool = False,
     cache: bool = True,
     tensorboard: bool = False,
+    allow_unknown: bool = False,
     on_progress: OnProgress | None = None,
     on_event: Callable[[RunEvent], None] | None = None,
     **training: Any,
@@ -197,6 +206,7 @@ def train(
         separate_documents=separate_documents,
         cache=cache,
         tensorboard=tensorboard,
+        allow_unknown=allow_unknown,
         on_progress=on_progress,
     ) as run:
         return _trained(run, on_event)

@@ -19,7 +19,7 @@ from textgru.core import get_num_threads, set_num_threads
 from textgru.core.products import set_product_kernels
 from textgru.corpus import Corpus
 from textgru.encoded_text import OnProgress, encode_text
-from textgru.errors import InputError, TextgruError
+from textgru.errors import InputError, TextgruError, percent, shown
 from textgru.generate import stream
 from textgru.network import Network, NetworkConfig
 from textgru.paths import given_path, shown_path
@@ -31,10 +31,11 @@ from textgru.sampling import Sampling
 from textgru.tensorboard_log import TensorBoardLog
 from textgru.text_files import STANDARD_INPUT, check_files, find_files, spool
 from textgru.token_cache import TokenCache
-from textgru.tokenizer import Tokenizer
+from textgru.tokenizer import KINDS, Tokenizer
 from textgru.trainer import MOST_STEPS, EndEvent, EvaluationEvent, Event, StepEvent, Trainer, TrainingConfig
 from textgru.typed import MismatchError, Range, check_fields, read_fields
 
+MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
 SAMPLE_LENGTH = 300  # tokens
 SAMPLING = Sampling(temperature=0.8)
@@ -60,6 +61,7 @@ class Plan:
     precision: str
     threads: int
     encoded_before: bool = False  # the ids were taken from the cache
+    unknown: float = 0.0  # the part of the tokens, 0 to 1, that a tokenizer of another text doesn't know
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class _Wanted:
     overwrite: bool
     cache: bool
     tensorboard: bool
+    allow_unknown: bool
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -176,7 +179,8 @@ class TrainingRun:
     `init_from`: a run whose weights, tokenizer and shape this training starts from; `sample_every`: a sample of
     generated text follows one evaluation in so many; `separate_documents`: a token that ends a document follows every
     file; `cache`: whether the encoded text is kept for other trainings, and taken from what was kept
-    (textgru.token_cache); `tensorboard`: writes events for TensorBoard too, to RUN/tensorboard/; `on_progress`: called
+    (textgru.token_cache); `tensorboard`: writes events for TensorBoard too, to RUN/tensorboard/; `allow_unknown`:
+    goes on where more than a tenth of the text is unknown to a tokenizer of another; `on_progress`: called
     with what is being done, the bytes done, and the bytes in all, until the text is encoded. Raises InputError.
     `TrainingRun.resume` goes on with a training.
     """
@@ -199,12 +203,13 @@ class TrainingRun:
         separate_documents: bool = False,
         cache: bool = True,
         tensorboard: bool = False,
+        allow_unknown: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
         started = perf_counter()
         self._threads_before = get_num_threads()
         self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
-        wanted = _Wanted(val_fraction, sample_every, separate_documents, overwrite, cache, tensorboard)
+        wanted = _Wanted(val_fraction, sample_every, separate_documents, overwrite, cache, tensorboard, allow_unknown)
         self._sample_every, val_fraction = wanted.sample_every, wanted.val_fraction
         network, training = _given(network), _given(training)
         first = Run.read(init_from) if init_from is not None else None
@@ -229,7 +234,14 @@ class TrainingRun:
                 separate_documents=separate_documents, cache=TokenCache.of_user() if cache else None,
                 on_progress=on_progress,
             )  # fmt: skip
+            of_this_text = isinstance(tokenizer, str) and tokenizer in KINDS
             tokenizer, corpus, self.encoded_before = text.tokenizer, text.corpus, text.encoded_before
+            self.unknown = 0.0 if of_this_text else corpus.share(tokenizer.unk_id)
+            if self.unknown > MOST_UNKNOWN and not allow_unknown:
+                raise InputError(
+                    f"{', '.join(map(shown, files))}: {percent(self.unknown)} of its tokens are unknown to the "
+                    "tokenizer; train with a tokenizer of its own, or say --allow-unknown"
+                )
             self.files, self.separate_documents = [shown_path(file) for file in files], separate_documents
             settings = resolve(
                 network, training, preset=preset, train_tokens=len(corpus.train), vocab_size=tokenizer.vocab_size
@@ -277,7 +289,7 @@ class TrainingRun:
             stack.callback(set_num_threads, self._threads_before)
             self._sample_every = run.record.sample_every
             self.files, self.separate_documents = corpus.files, corpus.separate_documents
-            self.encoded_before = False
+            self.encoded_before, self.unknown = False, 0.0
             encoded = Corpus.open(
                 run.tokenizer, writer.scratch / TOKENS, held_out=corpus.validation_tokens, characters=corpus.characters,
                 tokens=corpus.train_tokens + corpus.validation_tokens, sha256=corpus.sha256,
@@ -324,6 +336,7 @@ class TrainingRun:
             precision=config.precision,
             threads=get_num_threads(),
             encoded_before=self.encoded_before,
+            unknown=self.unknown,
         )
 
     def events(self) -> Iterator[RunEvent]:

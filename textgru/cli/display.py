@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from textgru.cli.streams import lead_nowhere
 from textgru.core.threads import has_openmp
+from textgru.errors import percent
 from textgru.network import NetworkConfig
 from textgru.trainer import EndEvent, EvaluationEvent, StepEvent
 from textgru.training_run import Plan, RunEvent, SampleEvent
@@ -102,6 +103,8 @@ class PlainDisplay:
             f"tokens     {plan.train_tokens:,} to train on, the last {plan.validation_tokens:,} held out "
             f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
         )
+        if plan.unknown:
+            self.line(f"unknown    {percent(plan.unknown)} of the tokens: the tokenizer is of another text")
         self.line(
             f"network    {f'{plan.preset}: ' if plan.preset else ''}{described(plan.network)}; "
             f"{plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train"

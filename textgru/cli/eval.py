@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
 import click
 
+from textgru.cli.json_output import print_json
 from textgru.cli.options import precision_option, threads_option
 
 
@@ -26,7 +26,7 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
     """
     from textgru.cli.progress import progress_bar
     from textgru.corpus import Corpus
-    from textgru.errors import InputError, shown
+    from textgru.errors import InputError, percent, shown
     from textgru.evaluate import evaluate as score_tokens
     from textgru.language_model import load
     from textgru.text_files import check_files, find_files, spool
@@ -43,17 +43,21 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
             score = score_tokens(
                 model.network, corpus.train, streams=1, precision=model.precision, on_progress=on_progress
             )
+        unknown = corpus.share(model.tokenizer.unk_id)
         facts = {
             "loss": score.loss,
             "perplexity": score.perplexity,
             "bits_per_char": score.bits_per_char(len(corpus.train), corpus.characters),
             "tokens": score.tokens,
             "characters": corpus.characters,
+            "unknown": unknown,
             "precision": model.precision,
         }
         del corpus  # lets go of the mapped file
+    if unknown:
+        click.echo(f"textgru: warning: {percent(unknown)} of the text's tokens are unknown to the model", err=True)
     if as_json:
-        click.echo(json.dumps(facts))
+        print_json(facts)
         return
     click.echo(f"loss        {score.loss:.4f} nats a token, perplexity {score.perplexity:.4g}")
     click.echo(f"characters  {facts['bits_per_char']:.4f} bits each")

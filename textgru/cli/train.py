@@ -25,7 +25,7 @@ NETWORK = (
 
 SECTIONS = {
     "Run": "out overwrite resume init_from config dry_run",
-    "Text": "tokenizer vocab_size encoding val_fraction separate_documents no_cache",
+    "Text": "tokenizer vocab_size encoding val_fraction separate_documents allow_unknown no_cache",
     "How long": "max_minutes epochs max_steps patience",
     "Network": "preset hidden_size num_layers embedding_size tie_weights dropout input_dropout variational_dropout",
     "Learning": "learning_rate min_lr schedule warmup batch_size seq_length weight_decay grad_clip ema_decay",
@@ -114,6 +114,11 @@ SECTIONS = {
     help="Part of the text, from its end, held out to measure on.  [default: 0.1, at most 200,000 tokens]",
 )
 @click.option("--separate-documents", is_flag=True, help="Every file is a document: a token of its own follows each.")
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Go on where over a tenth of the text is unknown to a tokenizer of another text.",
+)
 @click.option("--no-cache", is_flag=True, help="Encode the text anew, and keep nothing of it for other trainings.")
 @click.option("--checkpoint-every", metavar="N|Nm", help="Steps, or minutes (5m), between checkpoints.  [default: 1m]")
 @click.option(
@@ -168,6 +173,7 @@ def train(
     resume: str | None,
     init_from: str | None,
     tensorboard: bool,
+    allow_unknown: bool,
     dry_run: bool,
     **settings: Any,
 ) -> None:
@@ -201,7 +207,7 @@ def train(
             tokenizer=tokenizer if init_from is None or "tokenizer" in given else None,
             vocab_size=vocab_size, encoding=encoding, val_fraction=val_fraction, init_from=init_from,
             sample_every=sample_every, overwrite=overwrite, separate_documents=separate_documents, cache=not no_cache,
-            tensorboard=tensorboard, on_progress=display.progress,
+            tensorboard=tensorboard, allow_unknown=allow_unknown, on_progress=display.progress,
         )  # fmt: skip
     stopped_by = []
 
