@@ -272,6 +272,8 @@ class UnfinishedRun(RunWriter):
         nothing = f"{out}: has no unfinished training; --init-from {out} starts a new one from its weights"
         if not (self.path / TRAINING / STATE).is_file() and layout.committed(self.path) is None:
             raise InputError(nothing)
+        if (metrics := self.path / METRICS).exists() and not metrics.is_file():
+            raise InputError(f"{metrics}: is no file that events can be written to; remove it")
         self._take_lock()
         try:
             _mend(self.path)
