@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 
 import numpy as np
 
-from textgru.errors import InputError
+from textgru.errors import InputError, TextgruError
 
 GREEDY = 1e-6  # below this temperature the likeliest token alone has any probability
 
@@ -26,20 +27,27 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.temperature) and self.temperature >= 0):
-            raise InputError(f"temperature: expected a number from 0 up, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k: expected an integer from 1 up, got {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise InputError(f"top_p: expected a number above 0, up to 1, got {self.top_p}")
+        if not (_is_finite(self.temperature) and self.temperature >= 0):
+            raise InputError(f"temperature: expected a number from 0 up, got {self.temperature!r}")
+        k, p = self.top_k, self.top_p
+        if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1):
+            raise InputError(f"top_k: expected an integer from 1 up, got {k!r}")
+        if p is not None and not (_is_finite(p) and 0 < p <= 1):
+            raise InputError(f"top_p: expected a number above 0, up to 1, got {p!r}")
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """The distribution (V,) float64 that a token is drawn from, for scores (V,)."""
+        """The distribution (V,) float64 that a token is drawn from, for scores (V,).
+
+        Raises TextgruError where the scores make none: with NaN or infinity among them.
+        """
+        largest = logits.max()
+        if not isfinite(largest):
+            raise TextgruError("the model gives no finite scores to draw from: its weights are damaged")
         if self.temperature < GREEDY:
             chosen = np.zeros(len(logits))
             chosen[np.argmax(logits)] = 1
             return chosen
-        p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        p: np.ndarray = np.exp((logits.astype(np.float64) - largest) / self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p[np.argsort(-p, kind="stable")[self.top_k :]] = 0
         if self.top_p is not None and self.top_p < 1:
@@ -56,7 +64,19 @@ class Sampling:
 
     def draw(self, logits: np.ndarray, rng: np.random.Generator) -> int:
         """A token for scores (V,). Greedy drawing takes nothing from `rng`."""
+        p = self.probabilities(logits)
         if self.temperature < GREEDY:
-            return int(np.argmax(logits))
-        cumulative = np.cumsum(self.probabilities(logits))
-        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+            return int(np.argmax(p))
+        cumulative = np.cumsum(p)
+        drawn = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        return min(drawn, int(np.flatnonzero(p)[-1]))  # in case rounding leaves the number at the very end
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number, and a finite one."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer beyond float64
+        return False
