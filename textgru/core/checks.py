@@ -24,7 +24,7 @@ def float_dtype(dtype: object) -> np.dtype:
     except (TypeError, ValueError, SyntaxError):
         resolved = None
     for allowed in FLOAT_DTYPES:
-        if resolved == allowed:
+        if resolved is not None and resolved == allowed:
             return allowed
     raise TypeError(f"dtype: expected float32 or float64, got {dtype if resolved is None else resolved}")
 
@@ -44,7 +44,8 @@ def check_array(name: str, array: object, dtype: np.dtype, shape: Sequence[int |
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a {wanted}, got {type(array).__name__}")
     if type(array) not in ARRAYS:
-        raise TypeError(f"{name}: expected a plain numpy array, got {type(array).__name__}; use numpy.asarray({name})")
+        use = f"{name}.filled(...)" if isinstance(array, np.ma.MaskedArray) else f"numpy.asarray({name})"
+        raise TypeError(f"{name}: expected a plain numpy array, got {type(array).__name__}; use {use}")
     if array.dtype != dtype:
         raise TypeError(f"{name}: expected a {wanted}, got {array.dtype} of shape {array.shape}")
     if not _fits(array, shape):

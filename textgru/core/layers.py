@@ -8,6 +8,7 @@ from textgru.core.checks import (
     check_apart,
     check_array,
     check_flag,
+    check_memory,
     check_output,
     check_seed,
     check_size,
@@ -40,6 +41,8 @@ class Embedding(Layer):
         self.num_embeddings = check_size("num_embeddings", num_embeddings)
         self.embedding_dim = check_size("embedding_dim", embedding_dim)
         rng = check_seed(seed)
+        size = self.num_embeddings * self.embedding_dim * float_dtype(dtype).itemsize
+        check_memory("num_embeddings, embedding_dim", 2 * size)
         self._allocate({"weight": (self.num_embeddings, self.embedding_dim)}, float_dtype(dtype))
         weight = self.parameters["weight"]
         weight[...] = rng.standard_normal(weight.shape)
@@ -95,6 +98,8 @@ class Linear(Layer):
         self.out_features = check_size("out_features", out_features)
         self.bias = check_flag("bias", bias)
         rng = check_seed(seed)
+        size = self.out_features * self.in_features * float_dtype(dtype).itemsize
+        check_memory("in_features, out_features", 2 * size)
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
         if self.bias:
             shapes["bias"] = (self.out_features,)

@@ -23,8 +23,9 @@ def cpu_quota(root: Path) -> float | None:
     """The CPUs that the control groups of this process (version 1 or 2) leave it, the least of all levels; or None."""
     quotas = []
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path.startswith("/"):
+            continue
         if not controllers:
             mounts, read = [root / CGROUP, root / CGROUP / "unified"], _quota_v2
         elif "cpu" in controllers.split(","):
