@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf, isfinite
 from numbers import Real
 
 import numpy as np
 
+from textgru.core.arrays import fits, is_plain, least_and_most, rows_fit, share_memory
 from textgru.core.machine import memory_bytes
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST_SIZE = 2**31 - 1  # the BLAS counts in 32 bits
-
-# Subclasses may mean something else by an element (a mask), by a shape (numpy.matrix) or even by dtype.
-ARRAYS = (np.ndarray, np.memmap)
 
 
 def float_dtype(dtype: object) -> np.dtype:
@@ -29,21 +26,18 @@ def float_dtype(dtype: object) -> np.dtype:
     raise TypeError(f"dtype: expected float32 or float64, got {dtype if resolved is None else resolved}")
 
 
-def check_array(name: str, array: object, dtype: np.dtype, shape: Sequence[int | str]) -> None:
+def check_array(name: str, array: object, dtype: np.dtype, shape: tuple[int | str, ...]) -> None:
     """Raises TypeError unless `array` is a numpy array of `dtype`, ValueError unless it is C-contiguous and of `shape`.
 
     A string in `shape` names a dimension that may have any size from 1 up. Masked arrays, numpy.matrix and other
     subclasses are no such arrays; numpy.memmap is.
     """
-    if type(array) in ARRAYS:
-        assert isinstance(array, np.ndarray)
-        flags = array.flags
-        if array.dtype == dtype and flags.c_contiguous and flags.aligned and _fits(array, shape):
-            return
+    if fits(array, dtype, shape):
+        return
     wanted = f"{dtype} array of shape ({', '.join(str(size) for size in shape)})"
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a {wanted}, got {type(array).__name__}")
-    if type(array) not in ARRAYS:
+    if not is_plain(array):
         use = f"{name}.filled(...)" if isinstance(array, np.ma.MaskedArray) else f"numpy.asarray({name})"
         raise TypeError(f"{name}: expected a plain numpy array, got {type(array).__name__}; use {use}")
     if array.dtype != dtype:
@@ -57,7 +51,7 @@ def check_array(name: str, array: object, dtype: np.dtype, shape: Sequence[int |
     raise ValueError(f"{name}: expected a C-contiguous array; use numpy.ascontiguousarray({name})")
 
 
-def check_output(name: str, array: object, dtype: np.dtype, shape: Sequence[int | str]) -> None:
+def check_output(name: str, array: object, dtype: np.dtype, shape: tuple[int | str, ...]) -> None:
     """As check_array; raises ValueError as well unless the array may be written to."""
     check_array(name, array, dtype, shape)
     assert isinstance(array, np.ndarray)
@@ -65,30 +59,26 @@ def check_output(name: str, array: object, dtype: np.dtype, shape: Sequence[int 
         raise ValueError(f"{name}: expected a writable array, this is read-only")
 
 
-def check_floats(name: str, array: object, shape: Sequence[int | str]) -> np.dtype:
+def check_floats(name: str, array: object, shape: tuple[int | str, ...]) -> np.dtype:
     """As check_array for an array of float32 or float64: which it is."""
     dtype = array.dtype if isinstance(array, np.ndarray) and array.dtype in FLOAT_DTYPES else FLOAT_DTYPES[0]
     check_array(name, array, dtype, shape)
     return dtype
 
 
-def check_rows(name: str, array: object, dtype: np.dtype, shape: Sequence[int | str]) -> None:
+def check_rows(name: str, array: object, dtype: np.dtype, shape: tuple[int | str, ...]) -> None:
     """As check_array of a matrix, but only its rows have to be contiguous: it may be columns of a larger one."""
-    if type(array) in ARRAYS:
-        assert isinstance(array, np.ndarray)
-        size = dtype.itemsize
-        if array.dtype == dtype and array.flags.aligned and _fits(array, shape):
-            row, column = array.strides
-            if (column == size or array.shape[1] == 1) and row % size == 0:
-                return
-            raise ValueError(f"{name}: expected contiguous rows; use numpy.ascontiguousarray({name})")
+    if rows_fit(array, dtype, shape):
+        return
+    if is_plain(array) and isinstance(array, np.ndarray) and array.dtype == dtype and _fits(array, shape):
+        raise ValueError(f"{name}: expected contiguous rows; use numpy.ascontiguousarray({name})")
     check_array(name, array, dtype, shape)
 
 
 def check_apart(name: str, array: np.ndarray, /, **others: np.ndarray) -> None:
     """Raises ValueError if a C-contiguous array shares memory with one of the others, by their names."""
     for other, there in others.items():
-        if np.may_share_memory(array, there):
+        if share_memory(array, there):
             raise ValueError(f"{name}: expected an array apart from {other}, but they share memory")
 
 
@@ -102,27 +92,25 @@ def sizes(array: object, *names: str) -> tuple[int | str, ...]:
     return array.shape if isinstance(array, np.ndarray) and array.ndim == len(names) else names
 
 
-def _fits(array: np.ndarray, shape: Sequence[int | str]) -> bool:
+def _fits(array: np.ndarray, shape: tuple[int | str, ...]) -> bool:
     if array.ndim != len(shape):
         return False
-    for got, size in zip(array.shape, shape, strict=True):  # not all(...): a step checks a dozen arrays
-        if got != size and (got < 1 or not isinstance(size, str)):
-            return False
-    return True
+    sizes = zip(array.shape, shape, strict=True)
+    return all(got == size or (got >= 1 and isinstance(size, str)) for got, size in sizes)
 
 
-def check_index(name: str, array: object, shape: Sequence[int | str], bound: int) -> None:
+def check_index(name: str, array: object, shape: tuple[int | str, ...], bound: int) -> None:
     """As check_array for numpy.intp; raises IndexError as well if an element is not in 0..bound-1."""
     check_array(name, array, np.dtype(np.intp), shape)
     assert isinstance(array, np.ndarray)
     if not array.size:
         return
-    low, high = array.min(), array.max()
+    low, high = least_and_most(array)
     if low < 0 or high >= bound:
         raise IndexError(f"{name}: expected indices from 0 to {bound - 1}, got {low if low < 0 else high}")
 
 
-def own_index(name: str, array: object, shape: Sequence[int | str], bound: int) -> np.ndarray:
+def own_index(name: str, array: object, shape: tuple[int | str, ...], bound: int) -> np.ndarray:
     """As check_index: a copy, checked, that nobody else can change afterwards."""
     check_array(name, array, np.dtype(np.intp), shape)
     assert isinstance(array, np.ndarray)

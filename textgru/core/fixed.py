@@ -11,7 +11,8 @@ class Fixed:
     _fixed: ClassVar[frozenset[str]] = frozenset()
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self._fixed and name in self.__dict__ and self.__dict__[name] is not value:
+        fields = self.__dict__
+        if name in fields and name in self._fixed and fields[name] is not value:
             raise AttributeError(f"{name}: can't be replaced{self._instead(name)}")
         object.__setattr__(self, name, value)
 

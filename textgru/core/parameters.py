@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from textgru.core import aligned
+from textgru.core.arrays import share_memory
 from textgru.core.checks import check_array, check_integer, check_memory, float_dtype
 from textgru.core.fixed import Fixed
 from textgru.core.products import Products
@@ -159,7 +160,7 @@ class Layer(Fixed):
         for name, array in arrays.items():
             check_array(name, array, self.dtype, self.parameters[name].shape)
             # Parts of its own parameters may be written over before they are read.
-            checked[name] = array.copy() if np.may_share_memory(array, self._flat.values) else array
+            checked[name] = array.copy() if share_memory(array, self._flat.values) else array
         for name, array in checked.items():
             self.parameters[name][...] = array
 

@@ -13,7 +13,8 @@ from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels as tables, textgru_products
 from textgru.core.threads cimport threads_for
 
-from textgru.core.checks import ARRAYS, LARGEST_SIZE, check_array
+from textgru.core.arrays import is_matrix, share_memory
+from textgru.core.checks import LARGEST_SIZE, check_array
 from textgru.core.workspace import Workspace
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -165,8 +166,8 @@ cdef class Products:
         (first_a, first_b), *others = pairs
         own = c.dtype.itemsize == 4 and self.own() != NULL
         if own and others and c.size and first_a.size and others[0][0].size:
-            _check_overlap[float](first_a, first_b, c, None)
-            _check_overlap[float](others[0][0], others[0][1], c, None)
+            _check_overlap[float](first_a, first_b, c)
+            _check_overlap[float](others[0][0], others[0][1], c)
             self._single_sum(first_a, first_b, others[0][0], others[0][1], c, False)
             return
         self.multiply(first_a, first_b, c)
@@ -186,7 +187,7 @@ cdef class Products:
             _multiply_blas[float](a, b, c, bias, accumulate, self.own() != NULL)
             return
         p = _product(products, a, b, c)
-        _check_overlap[float](a, b, c, bias)
+        _check_overlap[float](a, b, c)
         if m == 0 or n == 0:
             return
         if bias is not None:
@@ -309,7 +310,7 @@ cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, 
     cdef Py_ssize_t a_row, a_column, b_row, b_column, c_row
     cdef bint add
     _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
-    _check_overlap[real](a, b, c, bias)
+    _check_overlap[real](a, b, c)
     if m == 0 or n == 0:
         return
     if bias is not None:
@@ -352,32 +353,28 @@ cdef _check_shapes(
 
 
 def _check_matrices(a, b, c, bias):
-    """That they are plain arrays of one dtype, c a matrix that may be written to, bias a row for it."""
-    for array in (a, b, c):
-        if type(array) not in ARRAYS or array.ndim != 2 or not array.flags.aligned:
-            name = "a" if array is a else "b" if array is b else "c"
-            check_array(name, array, array.dtype if isinstance(array, np.ndarray) else FLOATS[0], ("rows", "columns"))
-            raise ValueError(f"{name}: expected a matrix")
-    if c.dtype not in FLOATS:
-        raise TypeError(f"c: expected float32 or float64, got {c.dtype}")
-    if a.dtype != c.dtype or b.dtype != c.dtype:
-        raise TypeError(f"a, b: expected {c.dtype} as c is, got {a.dtype} and {b.dtype}")
+    """That they are plain arrays of one dtype, c a matrix that may be written to, bias a row for it, no part of it."""
+    dtype = FLOATS[is_matrix(c, FLOATS[1])]
+    for name, array in (("c", c), ("a", a), ("b", b)):
+        if not is_matrix(array, dtype):
+            check_array(name, array, dtype, ("rows", "columns"))
+            raise ValueError(f"{name}: expected an aligned matrix")
     if not c.flags.writeable:
         raise ValueError("c: expected a writable array, this is read-only")
     if bias is not None:
         if isinstance(bias, np.ndarray) and bias.ndim == 1 and bias.size != c.shape[1]:
             raise ValueError(f"bias: expected {c.shape[1]} elements, got {bias.size}")
-        check_array("bias", bias, c.dtype, (c.shape[1],))
+        check_array("bias", bias, dtype, (c.shape[1],))
+        if share_memory(bias, c) and np.shares_memory(bias, c):
+            raise ValueError("c: expected an array apart from bias, but they share memory")
 
 
-cdef _check_overlap(const real[:, :] a, const real[:, :] b, real[:, :] c, bias):
+cdef _check_overlap(const real[:, :] a, const real[:, :] b, real[:, :] c):
     """That c is no part of the others: by addresses, and element by element where those are mixed."""
     if may_overlap(a, c) and np.shares_memory(np.asarray(a), np.asarray(c)):
         raise ValueError("c: expected an array apart from a, but they share memory")
     if may_overlap(b, c) and np.shares_memory(np.asarray(b), np.asarray(c)):
         raise ValueError("c: expected an array apart from b, but they share memory")
-    if bias is not None and np.may_share_memory(bias, np.asarray(c)) and np.shares_memory(bias, np.asarray(c)):
-        raise ValueError("c: expected an array apart from bias, but they share memory")
 
 
 cdef Py_ssize_t _stride(const real[:, :] x, int axis) except -1:

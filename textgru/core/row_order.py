@@ -27,9 +27,8 @@ class RowOrder(Fixed):
     def __init__(self, steps: int, batch: int) -> None:
         self.steps, self.batch = steps, batch = check_size("steps", steps), check_size("batch", batch)
         self.whole = batch < 2 * SMALLEST_HALF
-        self.first = batch if self.whole else batch // 2  # rows of the batch in the first half
-        self.rows = steps * batch
-        self.middle = steps * self.first
+        self.first = first = batch if self.whole else batch // 2  # rows of the batch in the first half
+        self.rows, self.middle = steps * batch, steps * first
 
     def take(self, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """array (T, B, ...) as rows (N, ...): a view of a whole batch, or else in `out` (C-contiguous), if given."""
