@@ -25,8 +25,8 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
 MODULES = [
-    "blas", "dropout", "gru_blas", "gru_packed", "gru_passes", "lookup", "loss", "optim", "packing", "products",
-    "quantization", "row_copies", "simd", "step", "sums", "threads",
+    "arrays", "blas", "dropout", "gru_blas", "gru_packed", "gru_passes", "lookup", "loss", "optim", "packing",
+    "products", "quantization", "row_copies", "simd", "step", "sums", "threads",
 ]  # fmt: skip
 
 # Not -ffast-math: it deletes NaN checks, and some linkers then add code that flushes denormals in the whole process.

@@ -1,8 +1,10 @@
 """import textgru: train, load, generate, stream, perplexity."""
 
+import copy
 import json
 import math
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -109,6 +111,12 @@ def test_the_unknown_token_is_never_written(model):
         assert "\ufffd" not in model.generate(length=50, seed=1)
     finally:
         bias[model.tokenizer.unk_id] = kept
+
+
+def test_a_model_can_be_copied(model):
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert copied.generate("The", length=40, seed=3) == model.generate("The", length=40, seed=3)
+        assert copied.perplexity("The ferry") == model.perplexity("The ferry")
 
 
 def test_perplexity_is_that_of_the_mean_loss(model):

@@ -1,12 +1,16 @@
 """The whole network: gradients, agreement of its methods with each other and with PyTorch."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 import textgru.network
 from tests.reference import cross_entropy, numerical_gradient, relative_error
 from tests.reference import gru as reference_gru
-from textgru.core import AdamW, gradient_norm
+from textgru.core import AdamW, gradient_norm, set_num_threads
+from textgru.core.products import product_kernels, set_product_kernels
 from textgru.errors import InputError
 from textgru.network import Network, NetworkConfig
 
@@ -195,3 +199,50 @@ def test_tokens_out_of_range_are_named():
         network.loss_and_grad(bad, good, state)
     with pytest.raises(IndexError, match="targets: expected indices from 0 to 4, got 5"):
         network.losses(good, bad, state)
+
+
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))], ids=["deep", "pickle"]
+)
+def test_a_copy_trains_to_the_same_bits(how):
+    config = NetworkConfig(7, 16, 16, 2, dropout=0.2, input_dropout=0.1, tie_weights=True)
+    network = Network(config, precision="bf16", seed=0)
+    network.use_product_kernels("packed")
+    tokens = np.random.default_rng(0).integers(0, 7, (5, 3))
+    network.loss_and_grad(tokens, tokens, network.initial_state(3))
+    copied = how(network)
+    results = []
+    for each in (copied, network):
+        loss, state = each.loss_and_grad(tokens, tokens, each.initial_state(3))
+        results.append((loss, state.tobytes(), each.parameters.gradients.tobytes()))
+        each.parameters.values[...] += 1  # not the other's
+        assert (each.named_parameters()["output.bias"] == each.output.parameters["bias"]).all()
+    assert results[0] == results[1]
+    assert copied.gru.precision == "bf16"
+
+
+@pytest.mark.parametrize("setting", ["process", "network", "auto"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("vocab", "steps", "batch"), [(2, 64, 20), (5, 3, 40), (7, 7, 3), (60, 1, 7), (60, 5, 1), (700, 6, 6)], ids=str
+)
+def test_threads_make_no_difference_to_a_bit(vocab, steps, batch, precision, setting):
+    """Short sequences, few rows and small vocabularies as well; by itself where the CPU has wide vectors."""
+    set_product_kernels({"process": "packed", "network": "blas", "auto": "auto"}[setting])
+    if product_kernels() == "blas" and setting == "auto":
+        return  # then the BLAS multiplies, and only --deterministic promises it
+    results = set()
+    for threads in (1, 2, 3, 7):
+        set_num_threads(threads)
+        network = Network(NetworkConfig(vocab, 20, 300, 2), precision=precision, seed=0)
+        if setting == "network":
+            network.use_product_kernels("packed")
+        tokens = np.random.default_rng(1).integers(0, vocab, (steps, batch))
+        loss, state = network.loss_and_grad(tokens, tokens, network.initial_state(batch))
+        losses, state = network.losses(tokens, tokens, state)
+        scores = network.step(tokens[0], state).tobytes()
+        step = network.token_step(state[:, :1].copy())
+        step.step(0)
+        gradients = network.parameters.gradients.tobytes()
+        results.add((loss, gradients, losses.tobytes(), state.tobytes(), scores, step.logits.tobytes()))
+    assert len(results) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from textgru.errors import InputError
+from textgru.errors import InputError, TextgruError
 from textgru.sampling import Sampling
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.05, 0.25, 0.2], np.float32))
@@ -68,3 +68,40 @@ def test_a_token_with_the_score_minus_infinity_is_never_drawn():
 def test_impossible_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         Sampling(**settings)
+
+
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_extreme_temperatures(top_k):
+    logits = np.array([0.0, 3.0, -2.0, -np.inf, 1.0, 2.0], np.float32)
+    for temperature in (1e30, 1e46, 1e300, 1.7e308):
+        np.testing.assert_allclose(
+            Sampling(temperature, top_k).probabilities(logits), [0.2, 0.2, 0.2, 0, 0.2, 0.2], atol=1e-12
+        )
+    for temperature in (0, 5e-324, 1e-300, 1e-30, 1e-6):
+        np.testing.assert_array_equal(Sampling(temperature, top_k).probabilities(logits), [0, 1, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "settings", [(np.inf,), ("1",), (10**400,), (True,), (1j,), (1.0, 2.5), (1.0, True), (1.0, None, "x")]
+)
+def test_settings_of_the_wrong_kind(settings):
+    with pytest.raises(InputError, match="expected"):
+        Sampling(*settings)
+
+
+def test_scores_that_are_not_finite():
+    for bad in (np.nan, np.inf):
+        for sampling in (Sampling(0), Sampling(1.0), Sampling(1.0, top_k=2)):
+            with pytest.raises(TextgruError, match="no finite scores"):
+                sampling.draw(np.array([0.0, bad, 1.0]), np.random.default_rng(0))
+
+
+def test_a_number_just_below_one_draws_a_token_that_can_be():
+    class Highest:
+        def random(self):
+            return np.nextafter(1.0, 0)
+
+    for seed in range(20):
+        logits = np.random.default_rng(seed).standard_normal(7)
+        logits[5:] = -np.inf
+        assert Sampling(1.0, top_k=6).draw(logits, Highest()) == 4

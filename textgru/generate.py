@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from textgru.errors import TextgruError
 from textgru.network import Network
 from textgru.sampling import Sampling
 from textgru.tokenizer import Tokenizer
@@ -43,7 +44,10 @@ def draw_tokens(
             before = rng.bit_generator.state
             u = rng.random(min(at_a_time, length))
             began = perf_counter()
-            drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
+            try:
+                drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
+            except ValueError as error:
+                raise TextgruError("the model gives no finite scores to draw from: its weights are damaged") from error
             if perf_counter() - began < LONGEST_AT_A_TIME / 2:
                 at_a_time *= 2
             used = 0

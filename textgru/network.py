@@ -113,9 +113,7 @@ class Network:
             seed=rng,
         )
         self.output = Linear(config.hidden_size, config.vocab_size, dtype=dtype, seed=rng)
-        training, inference = Products(precision), Products()
-        for layer in (self.gru, self.output):
-            layer.use_products(training, inference)
+        self._use_products(precision, None)
         if config.tie_weights:
             self.embedding.parameters["weight"][...] *= config.hidden_size**-0.5
         self.parameters: Parameters = flatten(
@@ -125,6 +123,19 @@ class Network:
         self.dtype = self.gru.dtype
         self._rng = rng
         self._workspace = Workspace(self.dtype)
+
+    def use_product_kernels(self, kernels: str | None) -> None:
+        """What multiplies this network's float32 matrices: "auto", "packed" (the same bits for any number of threads)
+        or "blas", whatever is set for the process; None: what is set for the process (textgru.core.products).
+
+        Raises ValueError for another name.
+        """
+        self._use_products(self.gru.precision, kernels)
+
+    def _use_products(self, precision: str, kernels: str | None) -> None:
+        training, inference = Products(precision, kernels), Products(kernels=kernels)
+        for layer in (self.gru, self.output):
+            layer.use_products(training, inference)
 
     def named_parameters(self) -> dict[str, np.ndarray]:
         """Name -> view, without the names that share another's array."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Annotated
 
 import numpy as np
 
-from textgru.errors import InputError
+from textgru.errors import TextgruError
+from textgru.typed import Range, check_fields
 
 GREEDY = 1e-6  # below this temperature the likeliest token alone has any probability
 
@@ -21,25 +23,26 @@ class Sampling:
     arXiv:1904.09751, section 3.1). They apply in this order.
     """
 
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
+    temperature: Annotated[float, Range(0)] = 0.8
+    top_k: Annotated[int | None, Range(1)] = None
+    top_p: Annotated[float | None, Range(0, 1, above=True)] = None
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.temperature) and self.temperature >= 0):
-            raise InputError(f"temperature: expected a number from 0 up, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k: expected an integer from 1 up, got {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise InputError(f"top_p: expected a number above 0, up to 1, got {self.top_p}")
+        check_fields(self)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """The distribution (V,) float64 that a token is drawn from, for scores (V,)."""
+        """The distribution (V,) float64 that a token is drawn from, for scores (V,).
+
+        Raises TextgruError where the scores make none: with NaN or infinity among them.
+        """
+        largest = logits.max()
+        if not isfinite(largest):
+            raise TextgruError("the model gives no finite scores to draw from: its weights are damaged")
         if self.temperature < GREEDY:
             chosen = np.zeros(len(logits))
             chosen[np.argmax(logits)] = 1
             return chosen
-        p: np.ndarray = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        p: np.ndarray = np.exp((logits.astype(np.float64) - largest) / self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p[np.argsort(-p, kind="stable")[self.top_k :]] = 0
         if self.top_p is not None and self.top_p < 1:
@@ -56,7 +59,9 @@ class Sampling:
 
     def draw(self, logits: np.ndarray, rng: np.random.Generator) -> int:
         """A token for scores (V,). Greedy drawing takes nothing from `rng`."""
+        p = self.probabilities(logits)
         if self.temperature < GREEDY:
-            return int(np.argmax(logits))
-        cumulative = np.cumsum(self.probabilities(logits))
-        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+            return int(np.argmax(p))
+        cumulative = np.cumsum(p)
+        drawn = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        return min(drawn, int(np.flatnonzero(p)[-1]))  # in case rounding leaves the number at the very end

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
-from textgru.core.products import set_product_kernels
 from textgru.corpus import Corpus
 from textgru.encoded_text import OnProgress, encode_text
 from textgru.errors import InputError, TextgruError, percent, shown
@@ -308,10 +307,10 @@ class TrainingRun:
         self.preset = settings.preset
         self.config, self.tokenizer, self.corpus, self.out = config, tokenizer, corpus, self._writer.out
         _check_memory(network, config)
-        if config.deterministic:
-            set_product_kernels("packed")
         rng = np.random.default_rng(config.seed)
         self.network = Network(network, precision=config.precision, seed=rng)
+        if config.deterministic:
+            self.network.use_product_kernels("packed")
         self.trainer = Trainer(
             self.network, corpus, config, save=self._save, checkpoint=self._checkpoint, rng=rng, started=started
         )

@@ -67,3 +67,7 @@ def test_bad_input_is_named():
         softmax_cross_entropy(logits, np.array([0, 1, 2]))
     with pytest.raises(TypeError, match="dlogits: "):
         softmax_cross_entropy(logits, np.array([0, 1]), dlogits=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="dlogits: expected an array apart from logits"):
+        softmax_cross_entropy(logits, np.array([0, 1]), dlogits=logits)
+    with pytest.raises(ValueError, match="scale: expected a finite number"):
+        softmax_cross_entropy(logits, np.array([0, 1]), scale=np.inf)

@@ -94,3 +94,42 @@ def test_lerp(n, threads, dtype):
     np.testing.assert_allclose(y, wanted, rtol=1e-6, atol=1e-6)
     with pytest.raises(ValueError, match=f"x: expected {n} elements, got {n + 1}"):
         lerp(y, np.zeros(n + 1, dtype), 0.3)
+
+
+@pytest.mark.parametrize("name", ["lr", "eps", "weight_decay"])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 10**400, 1j, "1", True, None, [1.0]], ids=str)
+def test_settings_that_are_no_finite_numbers(name, bad):
+    parameters = linear_parameters()[1]
+    optimizer = AdamW(parameters)
+    with pytest.raises((TypeError, ValueError), match=f"{name}: expected"):
+        AdamW(parameters, **{name: bad})
+    setattr(optimizer, name, bad)
+    with pytest.raises((TypeError, ValueError), match=f"{name}: expected"):
+        optimizer.step()
+    with pytest.raises((TypeError, ValueError), match="gradient_scale: expected"):
+        AdamW(parameters).step(gradient_scale=bad)
+
+
+def test_eps_is_none_that_the_dtype_takes_for_zero():
+    for dtype, small, fits in ((np.float32, 1e-46, 1.2e-38), (np.float32, 1e-40, 1e-37), (np.float64, 5e-324, 1e-46)):
+        _, parameters = linear_parameters(dtype=dtype)
+        with pytest.raises(ValueError, match="eps: expected a number from"):
+            AdamW(parameters, eps=small)
+        kept = parameters.values.copy()
+        AdamW(parameters, eps=fits, weight_decay=0).step()  # all gradients are zero
+        np.testing.assert_array_equal(parameters.values, kept)
+
+
+def test_decay_may_be_set_later():
+    linear, parameters = linear_parameters()
+    optimizer = AdamW(parameters, lr=0.1, weight_decay=0)
+    optimizer.weight_decay = 0.5
+    wanted = linear.parameters["weight"] * (1 - 0.1 * 0.5)
+    optimizer.step()
+    np.testing.assert_allclose(linear.parameters["weight"], wanted)
+
+
+def test_only_parameters_are_trained():
+    for call in (AdamW, gradient_norm, lambda parameters: clip_grad_norm(parameters, 1.0)):
+        with pytest.raises(TypeError, match="parameters: expected a textgru.core.Parameters, got dict"):
+            call({})

@@ -196,3 +196,40 @@ def test_automatic_precision():
             choose_precision(bad)
     with pytest.raises(ValueError, match="precision: expected one of fp32, bf16, got 'int8'"):
         GRU(2, 3, precision="int8")
+
+
+def test_an_object_may_have_kernels_of_its_own():
+    """Whatever is set for the process; few rows are then multiplied by our own kernels as well."""
+    results = []
+    for chosen in ("blas", "packed"):
+        set_product_kernels(chosen)
+        for own in ("packed", "blas"):
+            products, c = Products(kernels=own), np.empty((3, 70), np.float32)
+            assert products.kernels == own
+            products.multiply(numbers((3, 500), 1), numbers((500, 70), 2), c)
+            results.append(c.tobytes())
+    assert results[:2] == results[2:]
+    assert results[0] != results[1]
+    for bad in ("mkl", 3, ["packed"]):
+        with pytest.raises(ValueError, match="kernels: expected one of auto, packed, blas"):
+            Products(kernels=bad)
+
+
+@pytest.mark.parametrize("kernels", PRODUCT_KERNELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_may_not_share_memory_with_what_is_read(dtype, kernels):
+    set_product_kernels(kernels)
+    room = np.ones((20, 60), dtype)
+    a, b, c = room[:, :20], room[:, 20:40], room[:, 40:]
+    Products().multiply(a, b, c)  # columns side by side share none
+    np.testing.assert_array_equal(c, 20)
+    for wrong in (a, b, room[:, 30:50]):
+        with pytest.raises(ValueError, match="c: expected an array apart from [ab]"):
+            Products().multiply(a, b, wrong)
+    with pytest.raises(ValueError, match="c: expected an array apart from bias"):
+        Products().multiply(a, b, c, bias=c[3])
+    with pytest.raises(ValueError, match="pairs: expected one or two, got 3"):
+        Products().multiply_sum([(a, b)] * 3, c)
+    hankel = np.lib.stride_tricks.as_strided(np.ones(60, dtype), (20, 20), (room.itemsize,) * 2)
+    with pytest.raises(ValueError, match="rows or columns are contiguous"):
+        Products().multiply(hankel, b, c)

@@ -199,3 +199,41 @@ def test_losses_are_those_of_the_scores(threads, dtype):
         step.losses(tokens[:2], np.array([3, 65]))
     with pytest.raises(ValueError, match="targets: "):
         step.losses(tokens[:2], tokens[:3])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "float64"])
+def test_extreme_temperatures(precision):
+    """The likeliest token alone, or all alike but the one that is never drawn."""
+    dtype = np.float64 if precision == "float64" else np.float32
+    step = TokenStep(*network(9, 5, 70, 2, dtype=dtype), precision="int8" if precision == "int8" else "fp32")
+    u = (np.arange(800) + 0.5) / 800
+    for temperature in (1e-300, 5e-324, 1e-46, 1e-30):
+        step.step(3)
+        assert {step.draw(temperature, number) for number in (0.0, 0.5, 0.999)} == {int(np.argmax(step.logits))}
+    for temperature in (1e30, 1e38, 1e39, 1e46, 1e300):
+        step.step(3)
+        drawn = [step.draw(temperature, number) for number in u]
+        assert np.abs(np.bincount(drawn, minlength=9) - 800 / 9).max() <= 1
+        counts = np.bincount(step.generate(3, u, temperature, 4), minlength=9)
+        assert counts[4] == 0
+        assert np.abs(np.delete(counts, 4) - 100).max() <= 1
+
+
+def test_what_can_not_be_drawn():
+    step = TokenStep(*network(5, 3, 4, 1, dtype=np.float32))
+    for temperature in (0, -1.0, np.nan, np.inf, "1", None, 1j):
+        for call in (lambda t=temperature: step.draw(t, 0.5), lambda t=temperature: step.generate(0, np.zeros(2), t)):
+            with pytest.raises((TypeError, ValueError), match="temperature: expected a number"):
+                call()
+    for u in (1.0, -1e-9, np.nan, np.inf):
+        with pytest.raises(ValueError, match="u: expected"):
+            step.draw(1.0, u)
+        with pytest.raises(ValueError, match="u: expected numbers from 0 to below 1"):
+            step.generate(0, np.array([0.5, u]), 1.0)
+    embedding, gru, output = network(5, 3, 4, 1, dtype=np.float32)
+    output.parameters["bias"][2] = np.nan
+    damaged = TokenStep(embedding, gru, output)
+    damaged.step(0)
+    for call in (lambda: damaged.draw(1.0, 0.5), lambda: damaged.generate(0, np.full(3, 0.5), 1.0)):
+        with pytest.raises(ValueError, match="logits: expected finite scores"):
+            call()

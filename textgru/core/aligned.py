@@ -30,6 +30,8 @@ def copy(array: np.ndarray) -> np.ndarray:
 
 def _aligned(allocate: Callable[..., np.ndarray], shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     shape = (shape,) if isinstance(shape, int) else shape
+    if any(size < 0 for size in shape):
+        raise ValueError(f"shape: expected sizes from 0 up, got {shape}")
     size = prod(shape) * np.dtype(dtype).itemsize
     room = allocate(size + CACHE_LINE, np.uint8)
     start = -room.ctypes.data % CACHE_LINE

@@ -5,6 +5,8 @@ from cython.parallel cimport prange
 
 from textgru.core.threads cimport threads_for
 
+from textgru.core.checks import check_apart, check_array, check_floats, check_output, sizes
+
 cdef extern from "cblas.h" nogil:
     enum CBLAS_ORDER:
         CblasRowMajor
@@ -26,6 +28,13 @@ cdef extern from "cblas.h" nogil:
     void scipy_openblas_set_num_threads(int)
     const char* scipy_openblas_get_config()
     const char* scipy_openblas_get_corename()
+
+
+# Columns of C that are multiplied at a time where the bits may not depend on the number of threads.
+cdef Py_ssize_t COLUMNS = 512
+
+# The BLAS counts in 32 bits.
+cdef Py_ssize_t LARGEST = 2**31 - 1
 
 
 cdef void gemm(
@@ -78,14 +87,41 @@ cdef void gemm_shared(
             alpha, a + (first if trans_a else first * lda), lda, b, ldb, beta, c + first * ldc, ldc)
 
 
-def multiply(
-    const floating[:, ::1] a, const floating[:, ::1] b, floating[:, ::1] c, *,
-    bint transpose_a=False, bint transpose_b=False, bint accumulate=False,
-) -> None:
-    """c := op(a) op(b), or c += op(a) op(b) with `accumulate`; all of one dtype, C-contiguous, c no view of a or b.
+cdef void gemm_by_columns(
+    bint trans_a, bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    floating alpha, const floating* a, Py_ssize_t lda, const floating* b, Py_ssize_t ldb,
+    floating beta, floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    cdef Py_ssize_t blocks = (n + COLUMNS - 1) // COLUMNS if m > 1 else 1
+    cdef int threads = <int>min(<Py_ssize_t>threads_for(<double>m * n * k), blocks)
+    cdef Py_ssize_t block, first, width
+    if blocks <= 1:
+        gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+        return
+    for block in prange(blocks, num_threads=threads, schedule="static"):
+        first = block * COLUMNS
+        width = min(COLUMNS, n - first)
+        gemm(
+            trans_a, trans_b, m, width, k, alpha, a, lda, b + (first * ldb if trans_b else first), ldb,
+            beta, c + first, ldc)
 
-    Raises ValueError where the shapes don't fit.
+
+def multiply(a, b, c, *, transpose_a=False, transpose_b=False, accumulate=False) -> None:
+    """c := op(a) op(b), or c += op(a) op(b) with `accumulate`; all of one dtype, C-contiguous.
+
+    Raises TypeError or ValueError where types or shapes don't fit, or c shares memory with a or b.
     """
+    dtype = check_floats("a", a, sizes(a, "m", "k"))
+    check_array("b", b, dtype, sizes(b, "k", "n"))
+    check_output("c", c, dtype, sizes(c, "m", "n"))
+    check_apart("c", c, a=a, b=b)
+    _multiply(a, b, c, transpose_a, transpose_b, accumulate)
+
+
+def _multiply(
+    const floating[:, ::1] a, const floating[:, ::1] b, floating[:, ::1] c,
+    bint transpose_a, bint transpose_b, bint accumulate,
+):
     cdef Py_ssize_t m = a.shape[1] if transpose_a else a.shape[0]
     cdef Py_ssize_t k = a.shape[0] if transpose_a else a.shape[1]
     cdef Py_ssize_t n = b.shape[0] if transpose_b else b.shape[1]
@@ -93,6 +129,8 @@ def multiply(
         raise ValueError(
             f"shapes don't fit: op(a) is ({m}, {k}), b is ({b.shape[0]}, {b.shape[1]}), "
             f"c is ({c.shape[0]}, {c.shape[1]})")
+    if max(m, n, k) > LARGEST:
+        raise ValueError(f"shapes: expected sizes up to {LARGEST}, got {m}, {n} and {k}")
     if m == 0 or n == 0:
         return
     if k == 0:

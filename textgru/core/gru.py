@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from textgru.core.checks import check_flag
 from textgru.core.gru_passes import backward, forward
 from textgru.core.lookup import scatter_add
 from textgru.core.products import Products
@@ -32,6 +33,8 @@ class GRU(Recurrent):
     so on for l1, ...; gate order r, z, n. The other arguments and the methods: textgru.core.recurrent.Recurrent.
     """
 
+    _fixed = Recurrent._fixed | {"reset_after"}
+
     weight_blocks = 3
     saved_blocks = 4
 
@@ -49,7 +52,7 @@ class GRU(Recurrent):
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        self.reset_after = bool(reset_after)
+        self.reset_after = check_flag("reset_after", reset_after)
         super().__init__(
             input_size,
             hidden_size,
@@ -74,8 +77,7 @@ class GRU(Recurrent):
         h: np.ndarray,
         saved: np.ndarray,
     ) -> None:
-        bf16 = products.precision == "bf16"
-        forward(self.reset_after, order, projected, index, w_hh, b_hh, h, saved, bf16, work, products.room)
+        forward(self.reset_after, order, projected, index, w_hh, b_hh, h, saved, products, work)
 
     def _backward_layer(
         self,
@@ -108,9 +110,8 @@ class GRU(Recurrent):
             sums_from,
             index,
             dtable if small else None,
-            products.precision == "bf16",
+            products,
             work,
-            products.room,
         )
         if dtable is not None and not small:
             assert index is not None

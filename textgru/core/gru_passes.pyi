@@ -1,5 +1,6 @@
 import numpy as np
 
+from textgru.core.products import Products
 from textgru.core.row_order import RowOrder
 from textgru.core.workspace import Workspace
 
@@ -12,9 +13,8 @@ def forward(
     b_hh: np.ndarray,
     h: np.ndarray,
     gates: np.ndarray,
-    bf16: bool,
+    products: Products,
     work: Workspace,
-    room: Workspace,
 ) -> None: ...
 def backward(
     reset_after: bool,
@@ -28,7 +28,6 @@ def backward(
     sums_from: int,
     index: np.ndarray | None,
     table: np.ndarray | None,
-    bf16: bool,
+    products: Products,
     work: Workspace,
-    room: Workspace,
 ) -> None: ...

@@ -6,6 +6,8 @@ takes its rows through the whole sequence without waiting for another. Few rows 
 threads wait for one another at each step.
 """
 
+import numpy as np
+
 from cython cimport floating
 from cython.parallel cimport parallel
 from libc.string cimport memset
@@ -14,15 +16,16 @@ from textgru.core.gru_blas cimport backward_by_blas, forward_by_blas
 from textgru.core.gru_packed cimport backward_packed, forward_packed, pack_backward, pack_forward
 from textgru.core.gru_pass cimport APART, Pass, Rows, add_row, rows_of, scratch_of
 from textgru.core.products cimport (
-    TEXTGRU_NEAR_BYTES, TEXTGRU_PACKED_COLUMNS, own_products, units_of, whole_blocks
+    TEXTGRU_NEAR_BYTES, TEXTGRU_PACKED_COLUMNS, Products, units_of, whole_blocks
 )
 from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels
 from textgru.core.team cimport TEAM_MOST, team, team_barrier, team_begin, team_rank, team_size
 from textgru.core.threads cimport threads_for
 
-# A sequence of so many steps repays packing the recurrent weights for it.
-cdef Py_ssize_t SHORTEST_PACKED = 8
+from textgru.core.checks import check_array, check_floats, check_index, check_integer, check_output
+from textgru.core.row_order import RowOrder
+from textgru.core.workspace import Workspace
 
 # Threads share the units where there are no more rows than so many a thread, and enough units to be worth the waiting.
 cdef Py_ssize_t MOST_ROWS_BY_UNITS = 4
@@ -129,17 +132,19 @@ cdef bint _by_units(Pass* p, int threads) noexcept nogil:
         and p.H >= FEWEST_UNITS_SHARED and p.B <= MOST_ROWS_BY_UNITS * threads and p.reset_after)
 
 
-cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
+cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
     """The pass, shared among threads."""
     cdef int threads = threads_for(3.0 * p.T * p.B * p.H * p.H)
     cdef Py_ssize_t weights
     cdef team together
     cdef float[::1] packed, converted
     cdef floating[::1] scratch
+    room = products.room
     p.products, p.by_units = NULL, False
     if floating is float:
-        if bf16 or p.T >= SHORTEST_PACKED:
-            p.products = own_products(bf16)
+        p.products = products.own_for(p.T * p.B)
+        if p.products == NULL and products.own() != NULL:
+            threads = 1  # few rows get the same bits for any number of threads, as many do by our own products
     if p.products != NULL:
         weights = 3 * whole_blocks(p.H) * units_of(p.products, p.H)
         packed = room.get("recurrent", weights)
@@ -164,28 +169,76 @@ cdef _shared(Pass* p, bint forward, bint bf16, work, room, floating* typed):
 
 
 def forward(
-    bint reset_after, order, const floating[:, ::1] x, index, const floating[:, ::1] w_hh, const floating[::1] b_hh,
-    floating[:, ::1] h, floating[:, ::1] gates, bint bf16, work, room,
+    bint reset_after, order, x, index, w_hh, b_hh, h, gates, Products products not None, work,
 ):
-    """The states and gates of all steps from the states before; gates of one step only mean that none are kept."""
+    """The states and gates of all steps from the states before; gates of one step only mean that none are kept.
+
+    Raises TypeError, ValueError or IndexError where an array doesn't fit.
+    """
+    dtype, hidden = _weights(order, w_hh, work)
+    keeps = isinstance(gates, np.ndarray) and gates.shape[:1] == (order.rows,)
+    check_array("x", x, dtype, (order.rows if index is None else "V", 3 * hidden))
+    check_array("b_hh", b_hh, dtype, (3 * hidden,))
+    check_output("h", h, dtype, (order.rows + order.batch, hidden))
+    check_output("gates", gates, dtype, (order.rows if keeps else order.batch, 4 * hidden))
+    if index is not None:
+        check_index("index", index, (order.rows,), x.shape[0])
+    _forward(reset_after, order, x, index, w_hh, b_hh, h, gates, keeps, products, work)
+
+
+def _forward(
+    bint reset_after, order, const floating[:, ::1] x, index, const floating[:, ::1] w_hh, const floating[::1] b_hh,
+    floating[:, ::1] h, floating[:, ::1] gates, bint keeps, Products products, work,
+):
     cdef const Py_ssize_t[::1] index_view
     cdef Pass p
     p.reset_after, p.T, p.B, p.H, p.first_half = reset_after, order.steps, order.batch, h.shape[1], order.first
     p.x, p.w_hh, p.b_hh, p.h = &x[0, 0], &w_hh[0, 0], &b_hh[0], &h[0, 0]
-    p.gates, p.keeps = &gates[0, 0], gates.shape[0] == p.T * p.B
+    p.gates, p.keeps = &gates[0, 0], keeps
     p.index = NULL
     if index is not None:
         index_view = index
         p.index = &index_view[0]
-    _shared[floating](&p, True, bf16, work, room, NULL)
+    _shared[floating](&p, True, products, work, NULL)
 
 
 def backward(
-    bint reset_after, order, const floating[:, ::1] dy, const floating[:, ::1] w_hh, const floating[:, ::1] h,
-    floating[:, ::1] gates, floating[:, ::1] dh, floating[::1] sums, Py_ssize_t sums_from, index, table, bint bf16,
-    work, room,
+    bint reset_after, order, dy, w_hh, h, gates, dh, sums, sums_from, index, table, Products products not None, work,
 ):
-    """The gates become gradients, dh (in dh_n) dh_0, sums[sums_from:] and table (V, 3H), or None, their sums."""
+    """The gates become gradients, dh (in dh_n) dh_0, sums[sums_from:] and table (V, 3H), or None, their sums.
+
+    Raises TypeError, ValueError or IndexError where an array doesn't fit.
+    """
+    dtype, hidden = _weights(order, w_hh, work)
+    check_array("dy", dy, dtype, (order.rows, hidden))
+    check_array("h", h, dtype, (order.rows + order.batch, hidden))
+    check_output("gates", gates, dtype, (order.rows, 4 * hidden))
+    check_output("dh", dh, dtype, (order.batch, hidden))
+    check_output("sums", sums, dtype, (4 * hidden,))
+    sums_from = check_integer("sums_from", sums_from, 0, 4 * hidden)
+    if table is not None:
+        check_output("table", table, dtype, ("V", 3 * hidden))
+        check_index("index", index, (order.rows,), table.shape[0])
+    _backward(reset_after, order, dy, w_hh, h, gates, dh, sums, sums_from, index, table, products, work)
+
+
+def _weights(order, w_hh, work):
+    """The dtype and H of recurrent weights (3H, H); raises TypeError or ValueError unless they, the order and the
+    workspace are such."""
+    if not isinstance(order, RowOrder):
+        raise TypeError(f"order: expected a RowOrder, got {type(order).__name__}")
+    if not isinstance(work, Workspace):
+        raise TypeError(f"work: expected a Workspace, got {type(work).__name__}")
+    dtype = check_floats("w_hh", w_hh, ("3H", "H"))
+    check_array("w_hh", w_hh, dtype, (3 * w_hh.shape[1], w_hh.shape[1]))
+    return dtype, w_hh.shape[1]
+
+
+def _backward(
+    bint reset_after, order, const floating[:, ::1] dy, const floating[:, ::1] w_hh, const floating[:, ::1] h,
+    floating[:, ::1] gates, floating[:, ::1] dh, floating[::1] sums, Py_ssize_t sums_from, index, table,
+    Products products, work,
+):
     cdef const Py_ssize_t[::1] index_view
     cdef floating[:, ::1] table_view
     cdef floating[::1] second
@@ -200,4 +253,4 @@ def backward(
     second = work.get("second", APART + 4 * p.H + p.table_size)
     p.sums[0], p.sums[1], p.sums_from = &sums[0], &second[APART], sums_from
     p.tables[1] = &second[0] + APART + 4 * p.H if p.table_size else NULL
-    _shared[floating](&p, False, bf16, work, room, NULL)
+    _shared[floating](&p, False, products, work, NULL)

@@ -8,7 +8,7 @@ from cython.parallel cimport prange
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
-from textgru.core.checks import check_array, check_index, float_dtype
+from textgru.core.checks import check_apart, check_floats, check_number, check_output, own_index
 
 
 def softmax_cross_entropy(logits, targets, *, dlogits=None, scale=1.0):
@@ -16,13 +16,15 @@ def softmax_cross_entropy(logits, targets, *, dlogits=None, scale=1.0):
 
     logits (N, V) float32 or float64, targets (N,) intp. Returns losses (N,) float64. Where `dlogits` (N, V) of the
     logits' dtype is given, it becomes scale * (softmax(logits) - onehot(targets)): pass scale=1/N for the gradient of
-    the mean. It may not overlap `logits`. Raises TypeError, ValueError or IndexError on arrays that don't fit.
+    the mean. It may share memory with none of the others. Raises TypeError, ValueError or IndexError on arrays that
+    don't fit, and for a scale that is not finite.
     """
-    dtype = float_dtype(getattr(logits, "dtype", None))
-    check_array("logits", logits, dtype, ("N", "V"))
-    check_index("targets", targets, (logits.shape[0],), logits.shape[1])
+    dtype = check_floats("logits", logits, ("N", "V"))
+    targets = own_index("targets", targets, (logits.shape[0],), logits.shape[1])
+    scale = check_number("scale", scale)
     if dlogits is not None:
-        check_array("dlogits", dlogits, dtype, logits.shape)
+        check_output("dlogits", dlogits, dtype, logits.shape)
+        check_apart("dlogits", dlogits, logits=logits)
     losses = np.empty(logits.shape[0])
     _cross_entropy(logits, targets, losses, dlogits, scale)
     return losses

@@ -10,11 +10,18 @@ from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
 from textgru.core import aligned
-from textgru.core.parameters import ALIGNMENT
+from textgru.core.checks import (
+    check_apart, check_array, check_floats, check_integer, check_number, check_output, sizes
+)
+from textgru.core.fixed import Fixed
+from textgru.core.parameters import ALIGNMENT, check_parameters
 
 # Elements that a thread takes at a time. Sums are made block by block, then over the blocks in order: the same bits
 # for any thread count.
 cdef Py_ssize_t BLOCK = 16384
+
+# The smallest normal number of a dtype, by the bytes of an element.
+SMALLEST = {4: float(np.finfo(np.float32).tiny), 8: float(np.finfo(np.float64).tiny)}
 
 # Elements of a cache line in float32, which parameters begin at.
 cdef Py_ssize_t LINE = ALIGNMENT
@@ -34,63 +41,86 @@ def _block_sums(const floating[::1] x, double[::1] sums):
 
 
 def gradient_norm(parameters) -> float:
-    """The Euclidean norm of all gradients of a textgru.core.Parameters together."""
+    """The Euclidean norm of all gradients of a textgru.core.Parameters together. Raises TypeError for anything else."""
+    check_parameters(parameters)
     sums = np.empty(-(-parameters.gradients.size // BLOCK))
     _block_sums(parameters.gradients, sums)
     return float(np.sqrt(sums.sum()))
 
 
-def clip_grad_norm(parameters, double max_norm) -> float:
+def clip_grad_norm(parameters, max_norm) -> float:
     """Scales all gradients of a textgru.core.Parameters so that their norm is at most max_norm.
 
     Returns the norm before (Pascanu et al. 2013, arXiv:1211.5063, algorithm 1). A norm that is not finite leaves them.
-    Raises ValueError unless max_norm > 0.
+    Raises ValueError unless max_norm is finite and above 0, TypeError for what is no number or no Parameters.
     """
-    if not max_norm > 0:
-        raise ValueError(f"max_norm: expected more than 0, got {max_norm}")
+    max_norm = check_number("max_norm", max_norm, above=0.0)
     norm = gradient_norm(parameters)
     if max_norm < norm < float("inf"):
-        parameters.gradients *= parameters.gradients.dtype.type(max_norm / norm)
+        np.multiply(
+            parameters.gradients, parameters.gradients.dtype.type(max_norm / norm), out=parameters.gradients)
     return norm
 
 
-class AdamW:
+class AdamW(Fixed):
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2) on a textgru.core.Parameters.
 
-    `lr`, `betas`, `eps` and `weight_decay` mean what they do in PyTorch's AdamW; decay falls on matrices only, not on
-    vectors (biases). The moments `exp_avg` and `exp_avg_sq` are flat arrays laid out as `parameters.values`.
-    Raises ValueError for values outside their range.
+    `lr`, `betas`, `eps` and `weight_decay` mean what they do in PyTorch's AdamW and may be set at any time; decay falls
+    on matrices only, not on vectors (biases). The moments `exp_avg` and `exp_avg_sq` are flat arrays laid out as
+    `parameters.values`. A copy, deep or by pickle, has moments of its own, and of a copy of the parameters.
+    Raises ValueError for values outside their range (eps: from the dtype's smallest normal number up), TypeError for
+    values that are no numbers.
     """
 
+    _fixed = frozenset({"parameters"})
+
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-        if not lr >= 0:
-            raise ValueError(f"lr: expected at least 0, got {lr}")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas: expected two numbers with 0 <= beta < 1, got {betas}")
-        if not eps > 0:
-            raise ValueError(f"eps: expected more than 0, got {eps}")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay: expected at least 0, got {weight_decay}")
+        check_parameters(parameters)
         self.parameters = parameters
-        self.lr = float(lr)
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.eps = float(eps)
-        self.weight_decay = float(weight_decay)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.lr, self.betas, self.eps, self.weight_decay = self._settings(lr)
         self.exp_avg = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.exp_avg_sq = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.steps = 0
         self._ends = np.array([where.stop for where in parameters.slices.values()], np.intp)
-        self._decays = np.array(
-            [self.weight_decay if len(parameters.shapes[name]) > 1 else 0.0 for name in parameters.slices])
+        self._matrices = np.array([float(len(parameters.shapes[name]) > 1) for name in parameters.slices])
 
     def step(self, *, lr=None, gradient_scale=1.0) -> None:
-        """One update from `parameters.gradients`, multiplied by gradient_scale first; `lr` replaces the one set."""
-        if lr is not None:
-            self.lr = float(lr)
-        self.steps += 1
+        """One update from `parameters.gradients`, multiplied by gradient_scale first; `lr` replaces the one set.
+
+        Raises ValueError or TypeError, before anything is changed, where a setting or one of the arrays doesn't fit.
+        """
+        rate, betas, eps, weight_decay = self._settings(self.lr if lr is None else lr)
+        parameters = self.parameters
+        check_parameters(parameters)
+        values, gradients, dtype = parameters.values, parameters.gradients, parameters.values.dtype
+        gradient_scale = check_number("gradient_scale", gradient_scale)
+        steps = check_integer("steps", self.steps, 0, 2**53) + 1
+        for name, array in (("exp_avg", self.exp_avg), ("exp_avg_sq", self.exp_avg_sq)):
+            check_output(name, array, dtype, values.shape)
+            check_apart(name, array, values=values, gradients=gradients)
+        check_apart("exp_avg", self.exp_avg, exp_avg_sq=self.exp_avg_sq)
+        self.lr, self.steps = rate, steps
         _adamw(
-            gradient_scale, self.lr, self.betas[0], self.betas[1], self.eps, self.steps, self._ends, self._decays,
-            self.parameters.gradients, self.exp_avg, self.exp_avg_sq, self.parameters.values)
+            gradient_scale, rate, betas[0], betas[1], eps, steps, self._ends, weight_decay * self._matrices,
+            gradients, self.exp_avg, self.exp_avg_sq, values)
+
+    def _settings(self, lr):
+        """lr, betas, eps and weight_decay, checked."""
+        betas = self.betas
+        lr = check_number("lr", lr, 0.0)
+        if not isinstance(betas, (tuple, list)):
+            raise TypeError(f"betas: expected two numbers with 0 <= beta < 1, got {betas!r}")
+        if len(betas) != 2:
+            raise ValueError(f"betas: expected two numbers with 0 <= beta < 1, got {betas!r}")
+        betas = tuple([check_number("betas", beta, 0.0, 1.0) for beta in betas])
+        # A smaller one is zero in the kernels, or too small to keep a division by zero in bounds.
+        eps = check_number("eps", self.eps, SMALLEST[self.parameters.values.dtype.itemsize])
+        return lr, betas, eps, check_number("weight_decay", self.weight_decay, 0.0)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.exp_avg, self.exp_avg_sq = aligned.copy(self.exp_avg), aligned.copy(self.exp_avg_sq)
 
 
 def _adamw(
@@ -121,14 +151,24 @@ def _adamw(
                     &g[begin], &m[begin], &v[begin], &w[begin])
 
 
-def lerp(floating[::1] y, const floating[::1] x, double weight) -> None:
-    """y += weight * (x - y), both (n,): torch.lerp's linear interpolation. Raises ValueError for other sizes."""
+def lerp(y, x, weight) -> None:
+    """y += weight * (x - y), both (n,): torch.lerp's linear interpolation.
+
+    Raises ValueError for other sizes, arrays that share memory, or a weight that is not finite, TypeError for other
+    types.
+    """
+    dtype = check_floats("y", y, sizes(y, "n"))
+    check_output("y", y, dtype, y.shape)
+    check_array("x", x, dtype, y.shape)
+    check_apart("x", x, y=y)
+    _lerp(y, x, check_number("weight", weight))
+
+
+def _lerp(floating[::1] y, const floating[::1] x, double weight):
     cdef Py_ssize_t n = y.shape[0]
     cdef Py_ssize_t blocks = (n + BLOCK - 1) // BLOCK
     cdef int threads = threads_for(<double>n)
     cdef Py_ssize_t block, i, size
-    if x.shape[0] != n:
-        raise ValueError(f"x: expected {n} elements, got {x.shape[0]}")
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
         i = block * BLOCK
         size = min(BLOCK, n - i)

@@ -12,18 +12,29 @@ from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
 from textgru.core import aligned
+from textgru.core.checks import check_apart, check_array, check_floats, check_output
 
 
 def pack(matrix) -> np.ndarray:
     """A matrix (rows, n) as (blocks, n, 64): the rows of a block side by side, the last block filled up with zeros."""
+    check_floats("matrix", matrix, ("rows", "n"))
     rows, n = matrix.shape
     packed = aligned.empty((whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, n, TEXTGRU_PACKED_COLUMNS), matrix.dtype)
     pack_into(matrix, packed)
     return packed
 
 
-def pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed) -> None:
-    """As pack, into an array."""
+def pack_into(matrix, packed) -> None:
+    """As pack, into an array. Raises TypeError or ValueError on arrays that don't fit."""
+    dtype = check_floats("matrix", matrix, ("rows", "n"))
+    rows, n = matrix.shape
+    check_output(
+        "packed", packed, dtype, (whole_blocks(rows) // TEXTGRU_PACKED_COLUMNS, n, TEXTGRU_PACKED_COLUMNS))
+    check_apart("packed", packed, matrix=matrix)
+    _pack_into(matrix, packed)
+
+
+def _pack_into(const floating[:, ::1] matrix, floating[:, :, ::1] packed):
     cdef Py_ssize_t blocks = packed.shape[0]
     cdef Py_ssize_t n = matrix.shape[1]
     cdef int threads = threads_for(<double>matrix.shape[0] * n)
@@ -46,12 +57,18 @@ cdef void _pack_block(const double[:, ::1] matrix, double* packed, Py_ssize_t fi
                 packed[i * TEXTGRU_PACKED_COLUMNS + j] = matrix[first + j, i] if j < rows else 0
 
 
-def pack_int8(const float[:, ::1] matrix):
+def pack_int8(matrix):
     """A matrix (rows, n) float32 as 8-bit integers (textgru.core.quantization.quantize_rows), packed, with the scale of
     each row, float32, and -128 times the sum of each row, int32, both (64 * blocks,).
 
     The integers are (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros added.
+    Raises TypeError or ValueError for what is no such matrix.
     """
+    check_array("matrix", matrix, np.dtype(np.float32), ("rows", "n"))
+    return _pack_int8(matrix)
+
+
+cdef _pack_int8(const float[:, ::1] matrix):
     cdef Py_ssize_t rows = matrix.shape[0]
     cdef Py_ssize_t n = matrix.shape[1]
     cdef Py_ssize_t padded = whole_blocks(rows)
@@ -65,10 +82,9 @@ def pack_int8(const float[:, ::1] matrix):
     cdef int32_t[::1] offset = offsets
     cdef int threads = threads_for(4.0 * rows * n)
     cdef Py_ssize_t block
-    if matrix.shape[0] and matrix.shape[1]:
-        for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
-            _pack_int8_block(
-                matrix, block * TEXTGRU_PACKED_COLUMNS, integers, &packed_view[block, 0, 0, 0], scale, offset)
+    for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
+        _pack_int8_block(
+            matrix, block * TEXTGRU_PACKED_COLUMNS, integers, &packed_view[block, 0, 0, 0], scale, offset)
     return packed, scales, offsets
 
 

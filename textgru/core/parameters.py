@@ -5,42 +5,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from textgru.core import aligned
-from textgru.core.checks import check_array
+from textgru.core.arrays import share_memory
+from textgru.core.checks import check_array, check_integer, check_memory, float_dtype
+from textgru.core.fixed import Fixed
 from textgru.core.products import Products
 
 ALIGNMENT = 16  # elements: views start at a cache line in float32
 
 
-class Parameters:
+class Parameters(Fixed):
     """Arrays by name, all views into the flat array `values`, and their gradients, views into `gradients`.
 
     The gaps that align the views stay zero in both. Names may share one array (`ties`: name -> the name it shares).
+    The two arrays can be written to (`values[...] = ...`), not replaced. A copy, deep or by pickle, has arrays of its
+    own. Raises ValueError for shapes or ties that don't fit, MemoryError for more than the machine's memory.
     """
 
+    _fixed = frozenset({"shapes", "ties", "slices", "values", "gradients"})
+
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, *, ties: Mapping[str, str] | None = None
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: object, *, ties: Mapping[str, str] | None = None
     ) -> None:
-        self.ties = dict(ties or {})
-        self.slices: dict[str, slice] = {}
+        dtype, ties = float_dtype(dtype), dict(ties or {})
+        for name, shared in ties.items():
+            if name not in shapes or shared not in shapes or shared in ties:
+                raise ValueError(f"ties: {name!r} can't share {shared!r}: expected two parameters, the second untied")
+            if tuple(shapes[name]) != tuple(shapes[shared]):
+                raise ValueError(f"ties: {name} {shapes[name]} cannot share {shared} {shapes[shared]}")
+        slices: dict[str, slice] = {}
         end = 0
         for name, shape in shapes.items():
-            if name not in self.ties:
-                self.slices[name] = slice(end, end + prod(shape))
+            for size in shape:
+                check_integer(name, size, 0, 2**63)
+            if name not in ties:
+                slices[name] = slice(end, end + prod(shape))
                 end += -(-prod(shape) // ALIGNMENT) * ALIGNMENT
-        self.shapes = dict(shapes)
+        check_memory("parameters", 2 * end * dtype.itemsize)
+        self.shapes = MappingProxyType({name: tuple(shape) for name, shape in shapes.items()})
+        self.ties = MappingProxyType(ties)
+        self.slices = MappingProxyType(slices)
         self.values = aligned.zeros(end, dtype)
         self.gradients = aligned.zeros(end, dtype)
+        self._replaced = False
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> view into `flat` (n,), an array laid out as `values`; names may share an array."""
+        if not isinstance(flat, np.ndarray) or flat.shape != self.values.shape:
+            raise ValueError(f"flat: expected an array of shape {self.values.shape}, got {np.shape(flat)}")
         views = {name: flat[where].reshape(self.shapes[name]) for name, where in self.slices.items()}
         for name, shared in self.ties.items():
-            if self.shapes[name] != self.shapes[shared]:
-                raise ValueError(f"{name} {self.shapes[name]} cannot share {shared} {self.shapes[shared]}")
             views[name] = views[shared]
         return views
 
@@ -49,13 +67,46 @@ class Parameters:
         """The number of parameters, shared ones once."""
         return sum(prod(self.shapes[name]) for name in self.slices)
 
+    def _instead(self, name: str) -> str:
+        return f", layers have views into it; use {name}[...] = ..." if name in ("values", "gradients") else ""
 
-class Layer:
-    """What has parameters. `parameters` and `gradients` map a name to an array, writable in place."""
+    def __getstate__(self) -> dict[str, Any]:
+        arrays = {"values": self.values, "gradients": self.gradients, "replaced": self._replaced}
+        return {"shapes": dict(self.shapes), "ties": dict(self.ties), "dtype": self.values.dtype, **arrays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Parameters.__init__(self, state["shapes"], state["dtype"], ties=state["ties"])
+        self.values[...], self.gradients[...] = state["values"], state["gradients"]
+        self._replaced = state["replaced"]
+
+
+def check_parameters(parameters: object) -> None:
+    """Raises TypeError unless it is a Parameters, RuntimeError if its layers have their arrays elsewhere by now."""
+    if not isinstance(parameters, Parameters):
+        raise TypeError(f"parameters: expected a textgru.core.Parameters, got {type(parameters).__name__}")
+    if parameters._replaced:
+        raise RuntimeError("parameters: a layer of these was flattened again; use what flatten returned last")
+    dtype, shape = parameters.values.dtype, (parameters.values.size,)
+    check_array("parameters.values", parameters.values, dtype, shape)
+    check_array("parameters.gradients", parameters.gradients, dtype, shape)
+
+
+class Layer(Fixed):
+    """What has parameters. `parameters` and `gradients` map a name to an array, writable in place.
+
+    A copy, deep or by pickle, keeps parameters and gradients and has them for itself, but it forgets the last forward
+    pass. Of a layer that was flattened with others the copy brings their flat array along: copied together (in one
+    list, say) layers, their Parameters and an optimizer stay linked.
+    """
+
+    _fixed = frozenset({"dtype", "parameters", "gradients"})
 
     dtype: np.dtype
     parameters: Mapping[str, np.ndarray]
     gradients: Mapping[str, np.ndarray]
+    _pass: Any = None  # what the backward pass needs of the last forward pass
+    _flat: Parameters
+    _names: dict[str, str]
 
     @property
     def precision(self) -> str:
@@ -69,6 +120,9 @@ class Layer:
 
         Raises TypeError for products in bf16 of float64 parameters.
         """
+        for name, products in (("training", training), ("inference", inference)):
+            if not isinstance(products, Products):
+                raise TypeError(f"{name}: expected textgru.core.products.Products, got {type(products).__name__}")
         if self.dtype != np.float32 and training.precision != "fp32":
             raise TypeError(f"precision: {training.precision} needs float32 parameters, these are {self.dtype}")
         self._training_products, self._inference_products = training, inference
@@ -79,12 +133,14 @@ class Layer:
     def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, precision: str = "fp32") -> None:
         self.dtype = dtype
         self.use_products(Products(precision), Products())
-        own = Parameters(shapes, dtype)
-        self._bind(own.views(own.values), own.views(own.gradients))
+        self._bind(Parameters(shapes, dtype), {name: name for name in shapes})
 
-    def _bind(self, parameters: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray]) -> None:
-        self.parameters = MappingProxyType(dict(parameters))
-        self.gradients = MappingProxyType(dict(gradients))
+    def _bind(self, flat: Parameters, names: dict[str, str]) -> None:
+        """Takes its arrays from `flat`, where they are called names[name]."""
+        self._flat, self._names = flat, names
+        values, gradients = flat.views(flat.values), flat.views(flat.gradients)
+        self.__dict__["parameters"] = MappingProxyType({name: values[there] for name, there in names.items()})
+        self.__dict__["gradients"] = MappingProxyType({name: gradients[there] for name, there in names.items()})
 
     def _initialise(self, rng: np.random.Generator, bound: float) -> None:
         """Every parameter uniform in [-bound, bound), drawn in float64 so that both dtypes get the same numbers."""
@@ -96,32 +152,55 @@ class Layer:
 
         Raises KeyError where names are missing or unknown, TypeError or ValueError where an array doesn't fit.
         """
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"arrays: expected a mapping of names to arrays, got {type(arrays).__name__}")
         if arrays.keys() != self.parameters.keys():
-            raise KeyError(f"expected the parameters {sorted(self.parameters)}, got {sorted(arrays)}")
+            raise KeyError(f"arrays: expected the parameters {sorted(self.parameters)}, got {sorted(map(str, arrays))}")
+        checked = {}
         for name, array in arrays.items():
             check_array(name, array, self.dtype, self.parameters[name].shape)
-        for name, array in arrays.items():
+            # Parts of its own parameters may be written over before they are read.
+            checked[name] = array.copy() if share_memory(array, self._flat.values) else array
+        for name, array in checked.items():
             self.parameters[name][...] = array
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("parameters", "gradients")}
+        return state | {"_pass": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind(self._flat, self._names)
 
 
 def flatten(layers: Mapping[str, Layer], *, ties: Mapping[str, str] | None = None) -> Parameters:
     """Moves the parameters of all layers, and their gradients, into one flat array each; values are kept.
 
     A parameter is then called "layer.parameter". Where `ties` says that one shares another's array, the other's
-    values win. Raises TypeError if the layers differ in dtype.
+    values win. A layer that was flattened before leaves that Parameters, which can't be trained any more: AdamW and the
+    other functions that take one raise RuntimeError. Raises TypeError if the layers differ in dtype, ValueError for
+    none, for the same layer twice, or for ties that don't fit.
     """
+    if not isinstance(layers, Mapping) or not all(isinstance(layer, Layer) for layer in layers.values()):
+        raise TypeError("layers: expected a mapping of names to textgru.core layers")
+    if not layers:
+        raise ValueError("layers: expected at least one")
+    seen: dict[int, str] = {}
+    for key, layer in layers.items():
+        if id(layer) in seen:
+            raise ValueError(f"layers: {seen[id(layer)]!r} and {key!r} are the same layer")
+        seen[id(layer)] = key
     dtypes = {layer.dtype for layer in layers.values()}
     if len(dtypes) != 1:
         raise TypeError(f"layers: expected one dtype, got {sorted(map(str, dtypes))}")
     shapes = {f"{key}.{name}": array.shape for key, layer in layers.items() for name, array in layer.parameters.items()}
     flat = Parameters(shapes, dtypes.pop(), ties=ties)
-    values, gradients = flat.views(flat.values), flat.views(flat.gradients)
+    values = flat.views(flat.values)
     for key, layer in layers.items():
         for name, array in layer.parameters.items():
             if f"{key}.{name}" not in flat.ties:
                 values[f"{key}.{name}"][...] = array
-        layer._bind(
-            {name: values[f"{key}.{name}"] for name in layer.parameters},
-            {name: gradients[f"{key}.{name}"] for name in layer.parameters},
-        )
+    for key, layer in layers.items():
+        layer._flat._replaced = True
+        layer._bind(flat, {name: f"{key}.{name}" for name in layer.parameters})
     return flat

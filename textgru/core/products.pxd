@@ -11,8 +11,23 @@ cdef inline Py_ssize_t units_of(const textgru_products* products, Py_ssize_t k) 
 cdef inline Py_ssize_t whole_blocks(Py_ssize_t columns) noexcept nogil:
     return (columns + TEXTGRU_PACKED_COLUMNS - 1) // TEXTGRU_PACKED_COLUMNS * TEXTGRU_PACKED_COLUMNS
 
-# Our own products at this precision, or NULL where the BLAS is to be used.
-cdef const textgru_products* own_products(bint bf16) noexcept nogil
+cdef class Products:
+    cdef readonly str precision
+    cdef readonly object kernels
+    cdef readonly object room
+    cdef bint bf16
+    cdef int choice     # of kernels: -1 for that of the process
+
+    # Our own products, or NULL where the BLAS is to be used.
+    cdef const textgru_products* own(self) noexcept nogil
+
+    # The same for a product of so many rows, of which few don't repay packing the right side for them.
+    cdef const textgru_products* own_for(self, Py_ssize_t rows) noexcept nogil
+
+    cdef _single(self, const float[:, :] a, const float[:, :] b, float[:, :] c, bias, bint accumulate)
+    cdef _single_sum(
+        self, const float[:, :] a, const float[:, :] b, const float[:, :] second_a, const float[:, :] second_b,
+        float[:, :] c, bint accumulate)
 
 # One thread's share of the blocks that pack makes.
 cdef void pack_share(

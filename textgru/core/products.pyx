@@ -7,13 +7,17 @@ import numpy as np
 
 from cython.parallel cimport prange
 
-from textgru.core.blas cimport gemm_shared
+from textgru.core.blas cimport gemm_by_columns, gemm_shared
+from textgru.core.overlaps cimport may_overlap
 from textgru.core.shares cimport share_of_half
-from textgru.core.simd cimport kernels, textgru_products
+from textgru.core.simd cimport kernels as tables, textgru_products
 from textgru.core.threads cimport threads_for
 
+from textgru.core.arrays import is_matrix, share_memory
+from textgru.core.checks import LARGEST_SIZE, check_array
 from textgru.core.workspace import Workspace
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 PRECISIONS = ("fp32", "bf16")
 PRODUCT_KERNELS = ("auto", "packed", "blas")
 
@@ -35,29 +39,31 @@ cdef int chosen = AUTO
 
 
 def set_product_kernels(name: str) -> None:
-    """What multiplies float32 matrices from now on, in the whole process: "packed" (our own kernels), "blas", or
-    "auto", our own where the instruction set in use has wide vectors and there are rows enough. Not while the core is
-    computing.
+    """What multiplies float32 matrices from now on, in the whole process, but for Products with kernels of their own:
+    "packed" (our own kernels), "blas", or "auto", our own where the instruction set in use has wide vectors and there
+    are rows enough. Not while the core is computing.
 
     The environment variable TEXTGRU_PRODUCTS says what it is at import. bfloat16 products are always our own, float64
     products always the BLAS's. Raises ValueError for another name.
     """
     global chosen
-    if name not in PRODUCT_KERNELS:
-        raise ValueError(f"product kernels: expected one of {', '.join(PRODUCT_KERNELS)}, got {name!r}")
-    chosen = PRODUCT_KERNELS.index(name)
+    chosen = PRODUCT_KERNELS.index(_name_of("product kernels", name, PRODUCT_KERNELS))
+
+
+def _name_of(what, name, names):
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"{what}: expected one of {', '.join(names)}, got {name!r}")
+    return name
 
 
 def product_kernels() -> str:
     """What multiplies float32 matrices: "packed" or "blas"."""
-    return "packed" if own_products(False) != NULL else "blas"
+    return "packed" if _own(False, chosen) != NULL else "blas"
 
 
 def check_precision(precision) -> str:
     """The precision; raises ValueError unless it is "fp32" or "bf16"."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return precision
+    return _name_of("precision", precision, PRECISIONS)
 
 
 def choose_precision(wanted) -> str:
@@ -65,18 +71,18 @@ def choose_precision(wanted) -> str:
 
     Raises ValueError for anything else.
     """
-    if wanted == "auto":
-        return "bf16" if kernels.bf16_is_fast else "fp32"
-    if wanted not in PRECISIONS:
+    if isinstance(wanted, str) and wanted == "auto":
+        return "bf16" if tables.bf16_is_fast else "fp32"
+    if not isinstance(wanted, str) or wanted not in PRECISIONS:
         raise ValueError(f"precision: expected auto or one of {', '.join(PRECISIONS)}, got {wanted!r}")
     return wanted
 
 
-cdef const textgru_products* own_products(bint bf16) noexcept nogil:
+cdef const textgru_products* _own(bint bf16, int choice) noexcept nogil:
     if bf16:
-        return &kernels.products_bf16
-    if chosen == PACKED or (chosen == AUTO and kernels.wide):
-        return &kernels.products_f32
+        return &tables.products_bf16
+    if choice == PACKED or (choice == AUTO and tables.wide):
+        return &tables.products_f32
     return NULL
 
 
@@ -114,34 +120,54 @@ cdef class Products:
     """Products of matrices at one precision, with the room that packed matrices need.
 
     `precision` "fp32" takes float32 (or float64) inputs as they are; "bf16" rounds float32 inputs to bfloat16, to
-    nearest, ties to even, and adds the products up in float32. An object must not be used by two threads at once.
+    nearest, ties to even, and adds the products up in float32. `kernels` is what multiplies float32 matrices, "auto",
+    "packed" or "blas" as in set_product_kernels, whatever is set for the process; None: what is set for the process.
+    With "packed" the bits are the same for any number of threads. An object must not be used by two threads at once.
+    A copy has room of its own.
     """
 
-    cdef readonly str precision
-    cdef readonly object room
-
-    def __init__(self, precision="fp32"):
+    def __init__(self, precision="fp32", kernels=None):
         self.precision = check_precision(precision)
+        self.kernels = None if kernels is None else _name_of("kernels", kernels, PRODUCT_KERNELS)
+        self.bf16 = self.precision == "bf16"
+        self.choice = -1 if kernels is None else PRODUCT_KERNELS.index(kernels)
         self.room = Workspace(np.dtype(np.float32))
+
+    def __reduce__(self):
+        return Products, (self.precision, self.kernels)
+
+    cdef const textgru_products* own(self) noexcept nogil:
+        return _own(self.bf16, chosen if self.choice < 0 else self.choice)
+
+    cdef const textgru_products* own_for(self, Py_ssize_t rows) noexcept nogil:
+        cdef int choice = chosen if self.choice < 0 else self.choice
+        return self.own() if self.bf16 or choice == PACKED or rows >= FEWEST_PACKED_ROWS else NULL
 
     def multiply(self, a, b, c, *, bias=None, bint accumulate=False) -> None:
         """c = a b, + bias where given, + c with `accumulate`; a (m, k), b (k, n), c (m, n), bias (n,) of one dtype.
 
-        a and b may be transposed or parts of a larger array; c's rows must be contiguous, and no part of a or b.
-        Raises ValueError where the shapes don't fit, TypeError for bf16 with float64.
+        a and b may be transposed or parts of a larger array; c's rows must be contiguous, and no part of a, b or bias.
+        Raises ValueError where the shapes don't fit or memory is shared, TypeError for other types or bf16 of float64.
         """
-        if c.dtype == np.float32:
+        _check_matrices(a, b, c, bias)
+        if c.dtype.itemsize == 4:
             self._single(a, b, c, bias, accumulate)
-        elif self.precision == "fp32":
-            _multiply_blas[double](a, b, c, bias, accumulate)
+        elif not self.bf16:
+            _multiply_blas[double](a, b, c, bias, accumulate, False)
         else:
             raise TypeError(f"bf16 products are of float32 arrays, got {c.dtype}")
 
     def multiply_sum(self, pairs, c) -> None:
         """c = the sum of a b over one or two pairs (a, b), of two threads one each; the rest as in multiply."""
+        if len(pairs) not in (1, 2):
+            raise ValueError(f"pairs: expected one or two, got {len(pairs)}")
+        for a, b in pairs:
+            _check_matrices(a, b, c, None)
         (first_a, first_b), *others = pairs
-        own = c.dtype == np.float32 and own_products(self.precision == "bf16") != NULL
+        own = c.dtype.itemsize == 4 and self.own() != NULL
         if own and others and c.size and first_a.size and others[0][0].size:
+            _check_overlap[float](first_a, first_b, c)
+            _check_overlap[float](others[0][0], others[0][1], c)
             self._single_sum(first_a, first_b, others[0][0], others[0][1], c, False)
             return
         self.multiply(first_a, first_b, c)
@@ -149,24 +175,23 @@ cdef class Products:
             self.multiply(a, b, c, accumulate=True)
 
     cdef _single(self, const float[:, :] a, const float[:, :] b, float[:, :] c, bias, bint accumulate):
-        cdef const textgru_products* products = own_products(self.precision == "bf16")
         cdef Py_ssize_t m = a.shape[0]
         cdef Py_ssize_t k = a.shape[1]
         cdef Py_ssize_t n = b.shape[1]
+        cdef const textgru_products* products = self.own_for(m)
         cdef const float[::1] bias_view
         cdef float[::1] packed
         cdef Product p
-        cdef bint few = chosen != PACKED and m < FEWEST_PACKED_ROWS and self.precision == "fp32"
-        if products == NULL or k == 0 or few:
-            _multiply_blas[float](a, b, c, bias, accumulate)
+        if products == NULL or k == 0:
+            # Few rows get the same bits for any number of threads, as those do that our own products multiply.
+            _multiply_blas[float](a, b, c, bias, accumulate, self.own() != NULL)
             return
         p = _product(products, a, b, c)
+        _check_overlap[float](a, b, c)
         if m == 0 or n == 0:
             return
         if bias is not None:
             bias_view = bias
-            if bias_view.shape[0] != n:
-                raise ValueError(f"bias: expected {n} elements, got {bias_view.shape[0]}")
             if accumulate:
                 _add_rows(bias_view, c)
             p.start = &bias_view[0]
@@ -184,7 +209,7 @@ cdef class Products:
         float[:, :] c, bint accumulate,
     ):
         """c = a b + second_a second_b, + c with `accumulate`; none of them empty."""
-        cdef const textgru_products* products = own_products(self.precision == "bf16")
+        cdef const textgru_products* products = self.own()
         cdef float[:, ::1] beside = self.room.get("beside", c.shape[0], c.shape[1])
         cdef Product both[2]
         cdef float[::1] packed, second_packed
@@ -269,7 +294,7 @@ cdef void _multiply_both(Product* both) noexcept nogil:
             if first < last:
                 _some_rows(&both[i], first, last)
     for row in prange(m, num_threads=threads, schedule="static"):
-        kernels.f32.add(n, both[1].c + row * both[1].c_row, both[0].c + row * both[0].c_row)
+        tables.f32.add(n, both[1].c + row * both[1].c_row, both[0].c + row * both[0].c_row)
 
 
 ctypedef fused real:
@@ -277,19 +302,19 @@ ctypedef fused real:
     double
 
 
-cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, bint accumulate):
+cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, bint accumulate, bint by_columns):
     cdef Py_ssize_t m = a.shape[0]
     cdef Py_ssize_t k = a.shape[1]
     cdef Py_ssize_t n = b.shape[1]
     cdef const real[::1] bias_view
     cdef Py_ssize_t a_row, a_column, b_row, b_column, c_row
+    cdef bint add
     _check_shapes(m, k, n, b.shape[0], c.shape[0], c.shape[1])
+    _check_overlap[real](a, b, c)
     if m == 0 or n == 0:
         return
     if bias is not None:
         bias_view = bias
-        if bias_view.shape[0] != n:
-            raise ValueError(f"bias: expected {n} elements, got {bias_view.shape[0]}")
         if not accumulate:
             c[:, :] = 0
         _add_rows(bias_view, c)
@@ -299,11 +324,18 @@ cdef _multiply_blas(const real[:, :] a, const real[:, :] b, real[:, :] c, bias, 
         return
     a_row, a_column, b_row, b_column = _stride(a, 0), _stride(a, 1), _stride(b, 0), _stride(b, 1)
     c_row = _row_stride(c)
+    if max(m, n, k, a_row, a_column, b_row, b_column, c_row) > LARGEST_SIZE:
+        raise ValueError(f"shapes: expected sizes up to {LARGEST_SIZE}, got {m}, {n} and {k}")
+    add = accumulate or bias is not None
     with nogil:
-        gemm_shared(
-            a_column != 1, b_column != 1, m, n, k, <real>1, &a[0, 0], a_row if a_column == 1 else a_column,
-            &b[0, 0], b_row if b_column == 1 else b_column,
-            <real>(1 if accumulate or bias is not None else 0), &c[0, 0], c_row)
+        if by_columns:
+            gemm_by_columns(
+                a_column != 1, b_column != 1, m, n, k, <real>1, &a[0, 0], a_row if a_column == 1 else a_column,
+                &b[0, 0], b_row if b_column == 1 else b_column, <real>(1 if add else 0), &c[0, 0], c_row)
+        else:
+            gemm_shared(
+                a_column != 1, b_column != 1, m, n, k, <real>1, &a[0, 0], a_row if a_column == 1 else a_column,
+                &b[0, 0], b_row if b_column == 1 else b_column, <real>(1 if add else 0), &c[0, 0], c_row)
 
 
 cdef _add_rows(const real[::1] row, real[:, :] c):
@@ -320,23 +352,57 @@ cdef _check_shapes(
         raise ValueError(f"shapes don't fit: a is ({m}, {k}), b is ({b_rows}, {n}), c is ({c_rows}, {c_columns})")
 
 
+def _check_matrices(a, b, c, bias):
+    """That they are plain arrays of one dtype, c a matrix that may be written to, bias a row for it, no part of it."""
+    dtype = FLOATS[is_matrix(c, FLOATS[1])]
+    for name, array in (("c", c), ("a", a), ("b", b)):
+        if not is_matrix(array, dtype):
+            check_array(name, array, dtype, ("rows", "columns"))
+            raise ValueError(f"{name}: expected an aligned matrix")
+    if not c.flags.writeable:
+        raise ValueError("c: expected a writable array, this is read-only")
+    if bias is not None:
+        if isinstance(bias, np.ndarray) and bias.ndim == 1 and bias.size != c.shape[1]:
+            raise ValueError(f"bias: expected {c.shape[1]} elements, got {bias.size}")
+        check_array("bias", bias, dtype, (c.shape[1],))
+        if share_memory(bias, c) and np.shares_memory(bias, c):
+            raise ValueError("c: expected an array apart from bias, but they share memory")
+
+
+cdef _check_overlap(const real[:, :] a, const real[:, :] b, real[:, :] c):
+    """That c is no part of the others: by addresses, and element by element where those are mixed."""
+    if may_overlap(a, c) and np.shares_memory(np.asarray(a), np.asarray(c)):
+        raise ValueError("c: expected an array apart from a, but they share memory")
+    if may_overlap(b, c) and np.shares_memory(np.asarray(b), np.asarray(c)):
+        raise ValueError("c: expected an array apart from b, but they share memory")
+
+
 cdef Py_ssize_t _stride(const real[:, :] x, int axis) except -1:
     """In elements, one of the two being 1; the stride of a dimension of one element says nothing, and is put right."""
     cdef Py_ssize_t row = x.strides[0] // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t column = x.strides[1] // <Py_ssize_t>sizeof(real)
+    cdef bint whole = (
+        (x.shape[0] <= 1 or x.strides[0] % <Py_ssize_t>sizeof(real) == 0)
+        and (x.shape[1] <= 1 or x.strides[1] % <Py_ssize_t>sizeof(real) == 0))
     if x.shape[1] <= 1:
         row, column = (row if x.shape[0] > 1 else 1), 1
     elif x.shape[0] <= 1:
         row = x.shape[1] if column == 1 else 1
-    if row < 1 or column < 1 or (row != 1 and column != 1):
+    if row < 1 or column < 1 or not ((column == 1 and row >= x.shape[1]) or (row == 1 and column >= x.shape[0])):
+        whole = False
+    if not whole:
         raise ValueError("expected a matrix whose rows or columns are contiguous")
     return column if axis else row
 
 
 cdef Py_ssize_t _row_stride(real[:, :] c) except -1:
-    if c.shape[1] > 1 and c.strides[1] != <Py_ssize_t>sizeof(real):
+    cdef Py_ssize_t row = c.strides[0] // <Py_ssize_t>sizeof(real) if c.shape[0] > 1 else max(c.shape[1], 1)
+    if (
+        (c.shape[1] > 1 and c.strides[1] != <Py_ssize_t>sizeof(real)) or row < c.shape[1]
+        or (c.shape[0] > 1 and c.strides[0] % <Py_ssize_t>sizeof(real))
+    ):
         raise ValueError("c: expected contiguous rows")
-    return c.strides[0] // <Py_ssize_t>sizeof(real) if c.shape[0] > 1 else max(c.shape[1], 1)
+    return row
 
 
 def _choose_at_import():

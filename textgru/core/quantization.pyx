@@ -8,13 +8,21 @@ from libc.stdint cimport int8_t, int32_t
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
+from textgru.core.checks import check_array, sizes
 
-def quantize_rows(const float[:, ::1] matrix):
+
+def quantize_rows(matrix):
     """Integers (rows, n) int8 and scales (rows,) float32 with integers * scales[:, None] ~ matrix (rows, n) float32.
 
     The largest magnitude of a row becomes 127, so the error is at most half of its 127th part. Quantising what
-    dequantize_rows gives returns the same integers. Numbers that are not finite give rubbish.
+    dequantize_rows gives returns the same integers. Numbers that are not finite give rubbish. Raises TypeError or
+    ValueError for what is no such matrix.
     """
+    check_array("matrix", matrix, np.dtype(np.float32), sizes(matrix, "rows", "n"))
+    return _quantize_rows(matrix)
+
+
+cdef _quantize_rows(const float[:, ::1] matrix):
     integers = np.empty((matrix.shape[0], matrix.shape[1]), np.int8)
     scales = np.empty(matrix.shape[0], np.float32)
     cdef int8_t[:, ::1] integers_view = integers
@@ -30,5 +38,11 @@ def quantize_rows(const float[:, ::1] matrix):
 
 
 def dequantize_rows(integers, scales) -> np.ndarray:
-    """The matrix (rows, n) float32 that integers (rows, n) int8 and scales (rows,) float32 stand for."""
+    """The matrix (rows, n) float32 that integers (rows, n) int8 and scales (rows,) float32 stand for.
+
+    Raises TypeError or ValueError on arrays that don't fit.
+    """
+    shape = sizes(integers, "rows", "n")
+    check_array("integers", integers, np.dtype(np.int8), shape)
+    check_array("scales", scales, np.dtype(np.float32), shape[:1])
     return integers.astype(np.float32) * scales[:, None]

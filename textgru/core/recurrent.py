@@ -7,12 +7,26 @@ from typing import ClassVar
 
 import numpy as np
 
-from textgru.core.checks import check_array, check_index, check_probability, check_size, float_dtype
+from textgru.core.checks import (
+    check_apart,
+    check_array,
+    check_flag,
+    check_index,
+    check_integer,
+    check_memory,
+    check_probability,
+    check_seed,
+    check_size,
+    float_dtype,
+    own_index,
+)
 from textgru.core.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
 from textgru.core.products import Products
 from textgru.core.row_order import RowOrder
 from textgru.core.workspace import Workspace
+
+MOST_LAYERS = 10_000
 
 
 @dataclass
@@ -24,6 +38,8 @@ class _Pass:
     index: np.ndarray | None  # (N,)
     projected_table: bool
     keys: list[int]  # of the dropout masks, one for each layer but the last
+    dropout: float
+    variational: bool
 
 
 class Recurrent(Layer):
@@ -35,8 +51,12 @@ class Recurrent(Layer):
     and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
     the inputs of all products of a training pass to bfloat16 (Layer.precision). `dtype` float32 or float64. Parameters
     start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None. An object must not be
-    used by two threads at once.
+    used by two threads at once. Raises TypeError or ValueError for what can't be, MemoryError for more parameters than
+    the machine's memory holds. Sizes, `bias` and `dtype` stay what they are.
     """
+
+    _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias"}
+    _pass: _Pass | None
 
     weight_blocks: ClassVar[int]  # weight_ih and weight_hh have this many times H rows
     saved_blocks: ClassVar[int]  # the forward pass keeps this many times H numbers a step and row
@@ -56,11 +76,14 @@ class Recurrent(Layer):
     ) -> None:
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
-        self.num_layers = check_size("num_layers", num_layers)
-        self.bias = bool(bias)
+        self.num_layers = check_integer("num_layers", num_layers, 1, MOST_LAYERS)
+        self.bias = check_flag("bias", bias)
         self.dropout = check_probability("dropout", dropout)
-        self.variational_dropout = bool(variational_dropout)
+        self.variational_dropout = check_flag("variational_dropout", variational_dropout)
+        rng = check_seed(seed)
         rows = self.weight_blocks * self.hidden_size
+        columns = self.input_size + self.hidden_size * (2 * self.num_layers - 1) + 2 * self.num_layers * self.bias
+        check_memory("input_size, hidden_size, num_layers", 2 * rows * columns * float_dtype(dtype).itemsize)
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
             shapes[f"weight_ih_l{layer}"] = (rows, self.hidden_size if layer else self.input_size)
@@ -69,12 +92,11 @@ class Recurrent(Layer):
                 shapes[f"bias_ih_l{layer}"] = (rows,)
                 shapes[f"bias_hh_l{layer}"] = (rows,)
         self._allocate(shapes, float_dtype(dtype), precision)
-        self._rng = np.random.default_rng(seed)
+        self._rng = rng
         self._initialise(self._rng, self.hidden_size**-0.5)
         self._zeros = np.zeros(rows, self.dtype)
         self._workspace = Workspace(self.dtype)
         self._inference_workspace = Workspace(self.dtype)
-        self._pass: _Pass | None = None
 
     def forward(
         self, x: np.ndarray, h_0: np.ndarray | None = None, *, training: bool = True, copy: bool = True
@@ -84,10 +106,13 @@ class Recurrent(Layer):
         x (T, B, I); h_0 (L, B, H), zeros when not given. `training=False` keeps nothing for a backward pass and
         applies no dropout. `copy=False` returns y as a view of the workspace, good until the next call. The array x
         itself may be kept for the backward pass: leave it as it is until then.
-        Raises TypeError or ValueError on arrays that don't fit.
+        Raises TypeError or ValueError on arrays that don't fit, or where x is a view of this layer's workspace or
+        shares memory with gradients.
         """
         check_array("x", x, self.dtype, ("seq", "batch", self.input_size))
         order = RowOrder(*x.shape[:2])
+        if training and order.whole and self._workspace.holds(x):
+            raise ValueError("x: expected an array apart from this layer's workspace; pass a copy")
         y, h_n = self.forward_rows(self._in_order("x", x, order, training), None, order, h_0, training=training)
         return self._in_steps(y, order, training, copy), h_n
 
@@ -105,8 +130,10 @@ class Recurrent(Layer):
         The backward pass then gives the gradient with respect to the table. Raises IndexError as well.
         """
         check_array("table", table, self.dtype, ("rows", self.input_size))
-        check_index("index", index, ("seq", "batch"), table.shape[0])
+        index = own_index("index", index, ("seq", "batch"), table.shape[0])
         order = RowOrder(*index.shape)
+        if training and self._workspace.holds(table):
+            raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
         y, h_n = self.forward_rows(table, order.take(index), order, h_0, training=training)
         return self._in_steps(y, order, training, copy), h_n
 
@@ -123,14 +150,12 @@ class Recurrent(Layer):
             raise RuntimeError("backward: call forward with training=True first")
         order, looked_up = self._pass.order, self._pass.index is not None
         check_array("dy", dy, self.dtype, (order.steps, order.batch, self.hidden_size))
-        if dh_n is not None:
-            check_array("dh_n", dh_n, self.dtype, (self.num_layers, order.batch, self.hidden_size))
         rows = self._in_order("dy", dy, order, True)
         dx, dh_0 = self.backward_rows(rows, dh_n, input_gradient=input_gradient)
         if dx is None:
             return None, dh_0
         if looked_up:
-            return (dx.copy() if copy else dx), dh_0
+            return (dx.copy() if copy else dx.view()), dh_0
         return self._in_steps(dx, order, True, copy), dh_0
 
     def forward_rows(
@@ -144,18 +169,29 @@ class Recurrent(Layer):
     ) -> tuple[np.ndarray, np.ndarray]:
         """As forward for rows in the core's own order: x (N, I), or with index (N,) the table (V, I) it points into.
 
-        Returns y (N, H), a view of the workspace, and h_n. Only h_0 is checked.
+        Returns y (N, H), a view of the workspace, and h_n. Raises as forward_lookup; the array `index` may be kept for
+        the backward pass.
         """
+        if not isinstance(order, RowOrder):
+            raise TypeError(f"order: expected a RowOrder, got {type(order).__name__}")
+        check_array("x", x, self.dtype, (order.rows if index is None else "rows", self.input_size))
+        if training:
+            check_apart("x", x, gradients=self._flat.gradients)
+        if index is not None:
+            check_index("index", index, (order.rows,), x.shape[0])
+            index = index.view()
+        x = x.view()
         if h_0 is not None:
             check_array("h_0", h_0, self.dtype, (self.num_layers, order.batch, self.hidden_size))
         work, products = self._room(training), self._products(training)
         hidden, blocks, rows, batch = self.hidden_size, self.weight_blocks, order.rows, order.batch
         # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
         projected_table = index is not None and 2 * x.shape[0] <= rows
+        dropout, variational = check_probability("dropout", self.dropout), bool(self.variational_dropout)
         keys: list[int] = []
         if training:
             self._pass = None
-            if self.dropout:
+            if dropout:
                 keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
         h_n = np.empty((self.num_layers, batch, hidden), self.dtype)
         source = x
@@ -187,20 +223,27 @@ class Recurrent(Layer):
             order.last(source, h_n[layer])
             if keys and layer < self.num_layers - 1:
                 dropped = work.get(f"dropped_l{layer}", rows, hidden)
-                order.drop(dropped, self.dropout, keys[layer], variational=self.variational_dropout, source=source)
+                order.drop(dropped, dropout, keys[layer], variational=variational, source=source)
                 source = dropped
         if training:
-            self._pass = _Pass(order, x, index, projected_table, keys)
+            self._pass = _Pass(order, x, index, projected_table, keys, dropout, variational)
         return order.states(h), h_n
 
     def backward_rows(
         self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """As backward after forward_rows: dy (N, H) and dx are rows in the core's own order, or dx is the table's
-        gradient; a view of the workspace. Nothing is checked."""
+        gradient; a view of the workspace. Raises as backward."""
         done = self._pass
-        assert done is not None
+        if done is None:
+            raise RuntimeError("backward: call forward with training=True first")
         order, x, index, keys = done.order, done.x, done.index, done.keys
+        check_array("dy", dy, self.dtype, (order.rows, self.hidden_size))
+        check_apart("dy", dy, gradients=self._flat.gradients)
+        if dh_n is not None:
+            check_array("dh_n", dh_n, self.dtype, (self.num_layers, order.batch, self.hidden_size))
+        if index is not None:
+            check_index("index", index, (order.rows,), x.shape[0])
         self._pass = None
         work, hidden, products = self._workspace, self.hidden_size, self._products(True)
         rows, batch = order.rows, order.batch
@@ -227,7 +270,7 @@ class Recurrent(Layer):
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
                 self._input_gradients(products, saved, below, w_ih, dw_ih, dx)
                 if keys:
-                    order.drop(dx, self.dropout, keys[layer - 1], variational=self.variational_dropout)
+                    order.drop(dx, done.dropout, keys[layer - 1], variational=done.variational)
                 dy = dx
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None

@@ -1,27 +1,40 @@
 """Rows of a batch at many steps into the order of textgru.core.row_order.RowOrder, and back."""
 
+import numpy as np
+
 from cython.parallel cimport prange
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from textgru.core.threads cimport threads_for
 
+from textgru.core.checks import check_apart, check_array, check_integer, check_output
 
-def take_halves(const uint8_t[:, :, ::1] array, uint8_t[:, ::1] rows, Py_ssize_t first) -> None:
-    """rows (N, n) = array (T, B, n) in that order; n in bytes.
+BYTES = np.dtype(np.uint8)
 
-    The first half of the batch has `first` rows.
+
+def take_halves(array, rows, first) -> None:
+    """rows (N, n) = array (T, B, n) in that order; n in bytes, uint8.
+
+    The first half of the batch has `first` rows. Raises TypeError or ValueError on arrays that don't fit.
     """
-    if array.shape[2]:
-        _copy_halves(
-            array.shape[0], array.shape[1], array.shape[2], first, &rows[0, 0], <uint8_t*>&array[0, 0, 0], False)
+    check_array("array", array, BYTES, ("T", "B", "n"))
+    check_output("rows", rows, BYTES, (array.shape[0] * array.shape[1], array.shape[2]))
+    check_apart("rows", rows, array=array)
+    _halves(array, rows, check_integer("first", first, 0, array.shape[1]), False)
 
 
-def put_halves(const uint8_t[:, ::1] rows, uint8_t[:, :, ::1] array, Py_ssize_t first) -> None:
+def put_halves(rows, array, first) -> None:
     """The way back."""
-    if array.shape[2]:
-        _copy_halves(
-            array.shape[0], array.shape[1], array.shape[2], first, <uint8_t*>&rows[0, 0], &array[0, 0, 0], True)
+    check_output("array", array, BYTES, ("T", "B", "n"))
+    check_array("rows", rows, BYTES, (array.shape[0] * array.shape[1], array.shape[2]))
+    check_apart("rows", rows, array=array)
+    _halves(array, rows, check_integer("first", first, 0, array.shape[1]), True)
+
+
+def _halves(const uint8_t[:, :, ::1] array, const uint8_t[:, ::1] rows, Py_ssize_t first, bint back):
+    _copy_halves(
+        array.shape[0], array.shape[1], array.shape[2], first, <uint8_t*>&rows[0, 0], <uint8_t*>&array[0, 0, 0], back)
 
 
 cdef void _copy_halves(

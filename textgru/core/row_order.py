@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from textgru.core.checks import check_size
 from textgru.core.dropout import dropout
+from textgru.core.fixed import Fixed
 from textgru.core.row_copies import put_halves, take_halves
 
 SMALLEST_HALF = 16  # rows of a batch
 
 
-class RowOrder:
+class RowOrder(Fixed):
     """T steps of B rows of a batch as N = T * B rows one after another: first those of one half of the batch, step by
     step, then those of the other half, from the last step back to the first. Batches of fewer than 32 rows stay whole.
 
@@ -20,12 +22,13 @@ class RowOrder:
     ends of all states, and these be one matrix: `before`.
     """
 
+    _fixed = frozenset({"steps", "batch", "whole", "first", "rows", "middle"})
+
     def __init__(self, steps: int, batch: int) -> None:
-        self.steps, self.batch = steps, batch
+        self.steps, self.batch = steps, batch = check_size("steps", steps), check_size("batch", batch)
         self.whole = batch < 2 * SMALLEST_HALF
-        self.first = batch if self.whole else batch // 2  # rows of the batch in the first half
-        self.rows = steps * batch
-        self.middle = steps * self.first
+        self.first = first = batch if self.whole else batch // 2  # rows of the batch in the first half
+        self.rows, self.middle = steps * batch, steps * first
 
     def take(self, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """array (T, B, ...) as rows (N, ...): a view of a whole batch, or else in `out` (C-contiguous), if given."""

@@ -5,6 +5,8 @@ import warnings
 
 from cython cimport floating
 
+from textgru.core.checks import check_apart, check_floats, check_output, sizes
+
 cdef extern from "dispatch.h" nogil:
     int textgru_supported_kernels(const textgru_kernels** tables, int capacity)
 
@@ -47,8 +49,6 @@ def set_instruction_set(name: str) -> None:
 
 def _elementwise(str name, const floating[::1] x, floating[::1] y):
     cdef Py_ssize_t n = x.shape[0]
-    if y.shape[0] != n:
-        raise ValueError(f"y: expected {n} elements, got {y.shape[0]}")
     if n == 0:
         return
     if name == "exp":
@@ -67,18 +67,27 @@ def _elementwise(str name, const floating[::1] x, floating[::1] y):
         kernels.f64.tanh(n, &x[0], &y[0])
 
 
+def _check_pair(x, y):
+    dtype = check_floats("x", x, sizes(x, "n"))
+    check_output("y", y, dtype, x.shape)
+    check_apart("y", y, x=x)
+
+
 def exp(x, y) -> None:
     """y[i] = exp(x[i]); x and y (n,) of one dtype, float32 or float64, not overlapping."""
+    _check_pair(x, y)
     _elementwise("exp", x, y)
 
 
 def sigmoid(x, y) -> None:
     """y[i] = 1 / (1 + exp(-x[i])); x and y (n,) of one dtype, float32 or float64, not overlapping."""
+    _check_pair(x, y)
     _elementwise("sigmoid", x, y)
 
 
 def tanh(x, y) -> None:
     """y[i] = tanh(x[i]); x and y (n,) of one dtype, float32 or float64, not overlapping."""
+    _check_pair(x, y)
     _elementwise("tanh", x, y)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport parallel
+from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport INFINITY
 from libc.stdint cimport int8_t, int32_t, uint8_t, uintptr_t
 from libc.string cimport memcpy
@@ -25,12 +26,14 @@ from textgru.core.team cimport (
 from textgru.core.threads cimport thread_count
 
 from textgru.core import aligned
-from textgru.core.checks import check_array, check_index
+from textgru.core.checks import check_array, check_integer, check_number, own_index, sizes
+from textgru.core.gru import GRU
+from textgru.core.layers import Linear
 from textgru.core.packing import pack, pack_int8
-from textgru.core.products import Products
 from textgru.core.threads import wait_seconds
 
 PRECISIONS = ("fp32", "int8")
+NOTHING_TO_DRAW = "logits: expected finite scores to draw from; are the weights finite?"
 
 # A step of so many bytes of weights is never shared among threads, one of so many always. Between, it is where the time
 # that it saves, at so many bytes a second, is more than that for waiting: after each layer and the output, three times
@@ -85,7 +88,8 @@ cdef class TokenStep:
     `state` (L, H) and `logits` (V,), the scores of the next token, are arrays that a step writes; the state may be set.
     The weights are those at the time it is made: later changes don't reach it. `precision` "int8" takes all weights but
     biases and a first layer's table as 8-bit integers, and the vectors that they multiply at each step.
-    Raises ValueError for another precision, TypeError for int8 of a float64 network.
+    Raises ValueError for another precision or layers that don't fit, TypeError for int8 of a float64 network and for
+    what are no such layers. It can't be copied.
     """
 
     cdef readonly object state
@@ -95,6 +99,7 @@ cdef class TokenStep:
     cdef readonly int threads           # how many the last call used
     cdef double wait                    # seconds, when it was measured last
     cdef double measured                # when that was; 0 before
+    cdef bint ready                     # whether it was made to the end
     cdef bint single
     cdef bint quantized
     cdef bint reset_after
@@ -112,14 +117,24 @@ cdef class TokenStep:
     cdef Py_ssize_t scratch_bytes
 
     def __init__(self, embedding, gru, output, *, precision="fp32"):
+        self.ready = False
+        if not isinstance(gru, GRU):
+            raise TypeError(f"gru: expected a textgru.core.GRU, got {type(gru).__name__}")
+        if not isinstance(output, Linear):
+            raise TypeError(f"output: expected a textgru.core.Linear, got {type(output).__name__}")
         H, dtype = gru.hidden_size, gru.dtype
-        if precision not in PRECISIONS:
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
         if precision == "int8" and dtype != np.float32:
             raise TypeError(f"precision: int8 needs float32 parameters, these are {dtype}")
         check_array("embedding", embedding, dtype, ("vocabulary", gru.input_size))
         self.vocab, self.hidden, self.layers, self.inputs = embedding.shape[0], H, gru.num_layers, gru.input_size
         check_array("output", output.parameters["weight"], dtype, (self.vocab, H))
+        if "bias" in output.parameters:
+            check_array("output", output.parameters["bias"], dtype, (self.vocab,))
+        for name, array in gru.parameters.items():
+            columns = (gru.input_size if name == "weight_ih_l0" else H,) if name.startswith("weight") else ()
+            check_array(f"gru, {name}", array, dtype, (3 * H, *columns))
         self.precision, self.quantized = precision, precision == "int8"
         self.single, self.reset_after = dtype == np.float32, gru.reset_after
         self.kept, self.padded = [], whole_blocks(self.hidden)
@@ -134,7 +149,8 @@ cdef class TokenStep:
         if has_table:
             table = aligned.zeros((self.vocab, 3, self.padded), dtype)
             rows = table.reshape(self.vocab, -1) if H == self.padded else np.empty((self.vocab, 3 * H), dtype)
-            Products().multiply(embedding, parameters["weight_ih_l0"].T, rows, bias=parameters.get("bias_ih_l0", none))
+            gru._products(False).multiply(
+                embedding, parameters["weight_ih_l0"].T, rows, bias=parameters.get("bias_ih_l0", none))
             if H != self.padded:
                 table[:, :, :H] = rows.reshape(self.vocab, 3, H)
         else:
@@ -160,6 +176,10 @@ cdef class TokenStep:
         size = ((3 * self.layers + 7) * self.padded + self.vocab) * dtype.itemsize + max(self.inputs, self.hidden) + 4
         self.scratch_bytes = -(-size // 64) * 64
         self.scratch = aligned.zeros((1, self.scratch_bytes), np.uint8)
+        self.ready = True
+
+    def __reduce__(self):
+        raise TypeError("a TokenStep can't be copied or pickled: make another from the same layers")
 
     cdef uintptr_t _keep(self, array):
         self.kept.append(array)
@@ -177,44 +197,54 @@ cdef class TokenStep:
         self.nbytes += packed.nbytes
         matrix.packed = <void*>self._keep(packed)
 
-    def step(self, Py_ssize_t token) -> None:
+    def step(self, token) -> None:
         """Reads a token: the state moves on, the logits are those after it. Raises IndexError outside 0..V-1."""
-        self._check(token)
+        cdef Py_ssize_t read_token = self._check("token", token, 0)
         cdef int threads = self._threads()
         cdef uint8_t[:, ::1] scratch = self.scratch
         cdef team together
         team_begin(&together)
         with nogil:
             if threads == 1:
-                _one_step(self, &together, token, &scratch[0, 0])
+                _one_step(self, &together, read_token, &scratch[0, 0])
             else:
                 with parallel(num_threads=threads):
-                    _one_step(self, &together, token, &scratch[0, 0])
+                    _one_step(self, &together, read_token, &scratch[0, 0])
 
-    def generate(self, Py_ssize_t token, const double[::1] u, double temperature, Py_ssize_t never=-1):
+    def generate(self, token, u, temperature, never=-1):
         """Reads a token, draws the next one and reads it, and so on: len(u) new tokens, (len(u),) intp.
 
-        Each is drawn as by `draw` with the next of the numbers u, in [0, 1); the last one is not read. The token
-        `never`, unless it is -1, is not drawn. Raises IndexError for a token outside 0..V-1.
+        Each is drawn as by `draw` with the next of the numbers u (n,) float64, in [0, 1); the last one is not read. The
+        token `never`, unless it is -1, is not drawn. Raises IndexError for a token outside 0..V-1, and as `draw`.
         """
-        self._check(token)
-        if not -1 <= never < self.vocab:
-            raise IndexError(f"never: expected -1 to {self.vocab - 1}, got {never}")
-        tokens = np.empty(u.shape[0], np.intp)
+        cdef Py_ssize_t read_token = self._check("token", token, 0)
+        cdef Py_ssize_t never_drawn = self._check("never", never, -1)
+        cdef double divisor = check_number("temperature", temperature, above=0.0)
+        check_array("u", u, np.dtype(np.float64), sizes(u, "n"))
+        numbers, tokens = np.array(u), np.empty(len(u), np.intp)
+        if not ((numbers >= 0) & (numbers < 1)).all():
+            raise ValueError("u: expected numbers from 0 to below 1")
+        cdef const double[::1] drawn = numbers
         cdef Py_ssize_t[::1] out = tokens
         cdef int threads = self._threads()
         cdef uint8_t[:, ::1] scratch = self.scratch
         cdef team together
+        cdef bint failed = False
         team_begin(&together)
-        if u.shape[0] == 0:
+        if drawn.shape[0] == 0:
             return tokens
         with nogil:
             if threads == 1:
-                _generate(self, &together, token, u.shape[0], &u[0], temperature, never, &out[0], &scratch[0, 0])
+                _generate(
+                    self, &together, read_token, drawn.shape[0], &drawn[0], divisor, never_drawn, &out[0],
+                    &scratch[0, 0], &failed)
             else:
                 with parallel(num_threads=threads):
                     _generate(
-                        self, &together, token, u.shape[0], &u[0], temperature, never, &out[0], &scratch[0, 0])
+                        self, &together, read_token, drawn.shape[0], &drawn[0], divisor, never_drawn, &out[0],
+                        &scratch[0, 0], &failed)
+        if failed:
+            raise ValueError(NOTHING_TO_DRAW)
         return tokens
 
     def losses(self, tokens, targets):
@@ -222,8 +252,9 @@ cdef class TokenStep:
 
         Raises IndexError, TypeError or ValueError for arrays that don't fit.
         """
-        check_index("tokens", tokens, ("n",), self.vocab)
-        check_index("targets", targets, (len(tokens),), self.vocab)
+        self._check("tokens", 0, 0)
+        tokens = own_index("tokens", tokens, sizes(tokens, "n"), self.vocab)
+        targets = own_index("targets", targets, (len(tokens),), self.vocab)
         result = np.empty(len(tokens))
         cdef const Py_ssize_t[::1] read = tokens
         cdef const Py_ssize_t[::1] wanted = targets
@@ -243,18 +274,28 @@ cdef class TokenStep:
                         self, &together, read.shape[0], &read[0], &wanted[0], &out[0], &scratch[0, 0])
         return result
 
-    def draw(self, double temperature, double u) -> int:
+    def draw(self, temperature, u) -> int:
         """A token drawn from softmax(logits / temperature): the first whose cumulative probability is above u.
 
-        `temperature` above 0, u in [0, 1).
+        `temperature` finite and above 0, u in [0, 1). Raises ValueError for others, and where the logits make no
+        distribution: with NaN or infinity among them, or nothing else than -infinity.
         """
+        self._check("u", 0, 0)
         cdef uint8_t[:, ::1] scratch = self.scratch
-        return _draw_token(self, temperature, u, &scratch[0, 0])
+        cdef Py_ssize_t token = _draw_token(
+            self, check_number("temperature", temperature, above=0.0), check_number("u", u, 0.0, 1.0), &scratch[0, 0])
+        if token < 0:
+            raise ValueError(NOTHING_TO_DRAW)
+        return token
 
-    cdef int _check(self, Py_ssize_t token) except -1:
-        if token < 0 or token >= self.vocab:
-            raise IndexError(f"token: expected 0 to {self.vocab - 1}, got {token}")
-        return 0
+    cdef Py_ssize_t _check(self, name, token, low) except? -2:
+        """The token, an integer from `low` to V - 1."""
+        if not self.ready:
+            raise RuntimeError("this TokenStep was not made: call TokenStep(embedding, gru, output)")
+        token = check_integer(name, token, -2**62, 2**62)
+        if not low <= token < self.vocab:
+            raise IndexError(f"{name}: expected {low} to {self.vocab - 1}, got {token}")
+        return token
 
     cdef int _threads(self) except -1:
         """The threads to use, with scratch for all of them."""
@@ -450,9 +491,9 @@ cdef void _one_step(TokenStep self, team* together, Py_ssize_t token, uint8_t* s
 
 cdef void _generate(
     TokenStep self, team* together, Py_ssize_t token, Py_ssize_t n, const double* u, double temperature,
-    Py_ssize_t never, Py_ssize_t* out, uint8_t* scratch,
+    Py_ssize_t never, Py_ssize_t* out, uint8_t* scratch, bint* failed,
 ) noexcept nogil:
-    """Every thread draws for itself, the same token."""
+    """Every thread draws for itself, the same token. Where there is nothing to draw they go on together to the end."""
     cdef Thread thread = _thread(self, together, scratch)
     cdef Py_ssize_t i
     for i in range(n):
@@ -460,6 +501,9 @@ cdef void _generate(
         token = _draw_token(self, temperature, u[i], thread.p)
         if team_rank() == 0:
             out[i] = token
+            if token < 0:
+                failed[0] = True
+        token = max(token, <Py_ssize_t>0)
 
 
 cdef void _losses(
@@ -478,7 +522,7 @@ cdef void _losses(
 
 
 cdef Py_ssize_t _draw_token(TokenStep self, double temperature, double u, void* p) noexcept nogil:
-    """`p`: room for V probabilities."""
+    """`p`: room for V probabilities. -1 where there is nothing to draw."""
     if self.single:
         return _draw[float](<float*>self.logits_start, <float*>p, self.vocab, temperature, u)
     return _draw[double](<double*>self.logits_start, <double*>p, self.vocab, temperature, u)
@@ -489,12 +533,18 @@ cdef Py_ssize_t _draw(
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t last = 0
-    cdef double target
     cdef double total = 0
+    cdef double target, scale
+    # As far as the numbers reach: a temperature beyond is as good as one that is infinite or zero.
     if floating is float:
-        target = u * kernels.f32.boltzmann(n, logits, 1 / temperature, p)
+        scale = min(max(1 / temperature, <double>FLT_MIN), <double>FLT_MAX)
+        target = kernels.f32.boltzmann(n, logits, scale, p)
     else:
-        target = u * kernels.f64.boltzmann(n, logits, 1 / temperature, p)
+        scale = min(max(1 / temperature, DBL_MIN), DBL_MAX)
+        target = kernels.f64.boltzmann(n, logits, scale, p)
+    if not 0 < target < INFINITY:
+        return -1
+    target *= u
     for i in range(n):
         if p[i] > 0:
             last = i  # in case rounding leaves the sum just below the target

@@ -8,13 +8,23 @@ from textgru.core.shares cimport share_of_half
 from textgru.core.simd cimport kernels
 from textgru.core.threads cimport threads_for
 
+from textgru.core.checks import check_apart, check_floats, check_output, check_rows, sizes
 
-def column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate=False) -> None:
+
+def column_sums(x, sums, accumulate=False) -> None:
     """sums (C,) = the sum of the rows of x (N, C). The rows have to be contiguous, not x itself.
 
     They are added up as two halves, so that two threads have one each (see textgru.core.row_order); threads share the
-    columns of both.
+    columns of both. Raises TypeError or ValueError on arrays that don't fit or share memory.
     """
+    dtype = check_floats("sums", sums, sizes(sums, "C"))
+    check_output("sums", sums, dtype, sums.shape)
+    check_rows("x", x, dtype, (sizes(x, "N", "C")[0], sums.size))
+    check_apart("sums", sums, x=x)
+    _column_sums(x, sums, accumulate)
+
+
+def _column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate):
     cdef Py_ssize_t N = x.shape[0]
     cdef Py_ssize_t C = x.shape[1]
     cdef int shards = <int>min(<Py_ssize_t>threads_for(4.0 * N * C), C)
@@ -22,8 +32,6 @@ def column_sums(const floating[:, :] x, floating[::1] sums, bint accumulate=Fals
     cdef Py_ssize_t stride = x.strides[0] // <Py_ssize_t>sizeof(floating)
     cdef Py_ssize_t first, last
     cdef floating* second
-    if x.strides[1] != <Py_ssize_t>sizeof(floating) and C > 1:
-        raise ValueError("x: expected contiguous rows")
     if not N or not C:
         if not accumulate:
             sums[:] = 0

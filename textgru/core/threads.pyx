@@ -7,6 +7,9 @@ from cython.parallel cimport parallel
 
 from textgru.core.team cimport TEAM_MOST, team, team_begin, team_wait
 
+from textgru.core.checks import check_integer
+from textgru.core.machine import available_cpus
+
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -22,14 +25,28 @@ cdef double SMALLEST_SHARED_WORK = 4e5
 
 cdef int count = 1
 
+# Whether this process has had several threads, and whether it is the child of one that had: OpenMP's are not in the
+# child, which would wait for them for ever.
+cdef bint shared = False
+cdef bint forked = False
+
 
 cdef int thread_count() noexcept nogil:
+    global shared
+    if count > 1:
+        shared = True
     return count
 
 
 cdef int threads_for(double operations) noexcept nogil:
     """The threads worth using for work of so many multiply-adds."""
-    return count if operations >= SMALLEST_SHARED_WORK else 1
+    return thread_count() if operations >= SMALLEST_SHARED_WORK else 1
+
+
+def _after_fork_in_child():
+    global count, forked
+    if shared or forked:
+        count, forked = 1, True
 
 
 def has_openmp() -> bool:
@@ -37,47 +54,41 @@ def has_openmp() -> bool:
     return bool(TEXTGRU_OPENMP)
 
 
-def available_cpus() -> int:
-    """The CPUs that this process may run on (its affinity, not the machine's total)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def set_num_threads(threads) -> None:
     """Use this many threads for training and evaluation from now on, in the whole process.
 
-    Raises TypeError unless it is an integer, ValueError if it is below 1. Without OpenMP the count stays 1.
+    Raises TypeError unless it is an integer, ValueError unless it is from 1 to 1024. Without OpenMP the count stays 1;
+    so it does in a child that was forked after several threads had run in its parent.
     """
     global count
-    if isinstance(threads, bool) or not isinstance(threads, int):
-        raise TypeError(f"threads: expected an integer, got {threads!r}")
-    if not 1 <= threads <= 1024:
-        raise ValueError(f"threads: expected 1 to 1024, got {threads}")
-    count = threads if TEXTGRU_OPENMP else 1
+    threads = check_integer("threads", threads, 1, 1024)
+    count = threads if TEXTGRU_OPENMP and not forked else 1
 
 
 def get_num_threads() -> int:
-    """The number of threads in use; at import OMP_NUM_THREADS, or the CPUs that this process may run on."""
+    """The number of threads in use; at import OMP_NUM_THREADS, or the CPUs that this process may use."""
     return count
 
 
-def wait_seconds(int regions=50, int times=2000) -> float:
+def wait_seconds(regions=50, times=2000) -> float:
     """How long all threads take to wait for one another once, as they do at each token that they sample together.
 
     The fastest of some parallel regions, in each of which they wait so many times. Two cores with a cache in common
     take about a tenth of a microsecond, two on different chips or chiplets several times as long: a figure without
-    which measurements on several threads can't be compared.
+    which measurements on several threads can't be compared. Raises TypeError or ValueError unless both are from 1 to
+    10,000.
     """
     cdef team together
-    cdef int threads = min(count, TEAM_MOST)
+    cdef int threads = min(thread_count(), TEAM_MOST)
+    cdef int waits = check_integer("times", times, 1, 10_000)
+    regions = check_integer("regions", regions, 1, 10_000)
     fastest = float("inf")
     for _ in range(regions):
         team_begin(&together)
         begin = perf_counter()
         with nogil, parallel(num_threads=threads):
-            _wait(&together, times)
-        fastest = min(fastest, (perf_counter() - begin) / times)
+            _wait(&together, waits)
+        fastest = min(fastest, (perf_counter() - begin) / waits)
     return fastest
 
 
@@ -95,3 +106,5 @@ def _initial_threads() -> int:
 
 
 set_num_threads(_initial_threads())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from textgru.core import aligned
+from textgru.core.arrays import share_memory
 
 MOST_ARRAYS = 1000  # that are kept for the next time
 
@@ -18,6 +19,14 @@ class Workspace:
         self._dtype = dtype
         self._buffers: dict[str, np.ndarray] = {}
         self._arrays: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+
+    def __reduce__(self) -> tuple[type[Workspace], tuple[np.dtype]]:
+        """A copy starts empty."""
+        return Workspace, (self._dtype,)
+
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether the array shares memory with one of the buffers."""
+        return any(share_memory(array, buffer) for buffer in self._buffers.values())
 
     def get(self, name: str, *shape: int) -> np.ndarray:
         """The buffer `name` as a C-contiguous array of `shape`, at a cache line, with what its last user left in it."""
