@@ -27,10 +27,13 @@ def check_image(file: str | Path) -> Path:
     path = given_path("out", file)
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: expected a file name that ends in {' or '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: {path.parent} is no directory; make it first")
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; choose another name")
+    try:
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: {path.parent} is no directory; make it first")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file that can be replaced; choose another name")
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror}; choose another name") from error
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
