@@ -72,9 +72,9 @@ def main() -> None:
         print(f"weights  {digests[0]}  left alone\n         {digests[1]}  killed")
         if digests[0] != digests[1]:
             raise SystemExit("the weights differ")
-        print(
-            "the same;", "and the files" if files[0] == files[1] else "the files differ in the seconds that they tell"
-        )
+        if files[0] != files[1]:
+            raise SystemExit("the weights are the same, their files differ")
+        print("the same, and so are the files")
 
 
 if __name__ == "__main__":
