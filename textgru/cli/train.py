@@ -242,7 +242,7 @@ def _kept(run: TrainingRun) -> str:
         return f"; mend that, then go on with: textgru train --resume {shlex.quote(str(run.out))}"
     if run.published:
         return f"; the weights that were saved last are kept in {run.out}"
-    return "; nothing was saved"
+    return "; nothing was saved: start again when that is mended"
 
 
 def _how_to_go_on(run: TrainingRun) -> str:
