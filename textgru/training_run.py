@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
+from textgru.core.machine import memory_bytes
 from textgru.corpus import Corpus
 from textgru.encoded_text import OnProgress, encode_text
 from textgru.errors import InputError, TextgruError, percent, shown
@@ -127,12 +127,8 @@ def _new_run(out: str | Path | None, files: Sequence[str | Path], overwrite: boo
 
 def _check_memory(network: NetworkConfig, training: TrainingConfig) -> None:
     """Raises InputError if training needs more bytes than this machine has, where that can be told."""
-    needed = network.training_bytes(training.batch_size, training.seq_length)
-    try:
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return
-    if needed > available:
+    needed, available = network.training_bytes(training.batch_size, training.seq_length), memory_bytes()
+    if available is not None and needed > available:
         raise InputError(
             f"this training needs about {needed / 1e9:,.0f} GB of memory, the machine has {available / 1e9:,.0f} GB; "
             "try a smaller --hidden-size, --num-layers, --batch-size or --seq-length"

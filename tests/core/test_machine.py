@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from textgru.core.machine import available_cpus, cpu_quota
+from textgru.core.machine import available_cpus, cpu_quota, memory_bytes
 
 V2 = "0::/a/b\n"
 V1 = "5:memory:/m\n3:cpu,cpuacct:/docker/1\n"
@@ -56,3 +56,22 @@ def test_no_more_than_affinity_and_quota_rounded_up(quota, cpus, tmp_path, monke
 def test_without_files_there_is_no_quota(tmp_path):
     assert cpu_quota(tmp_path) is None
     assert available_cpus(tmp_path) >= 1
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "limit"),
+    [
+        (V2, {"a/b/memory.max": "5000\n", "a/memory.max": "4000\n"}, 4000),
+        (V2, {"a/b/memory.max": "max\n"}, None),
+        (V1, {"memory/m/memory.limit_in_bytes": "3000\n"}, 3000),
+        (V1, {"memory/m/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ("", {}, None),
+    ],
+)
+def test_memory(cgroup, files, limit, tmp_path):
+    for name, text in {"proc/self/cgroup": cgroup, **{f"sys/fs/cgroup/{name}": files[name] for name in files}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    machine = memory_bytes(tmp_path / "nothing")
+    assert machine is not None
+    assert memory_bytes(tmp_path) == (machine if limit is None else limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path, PurePosixPath
 
@@ -21,23 +22,29 @@ def available_cpus(root: Path = Path("/")) -> int:
 
 def cpu_quota(root: Path) -> float | None:
     """The CPUs that the control groups of this process (version 1 or 2) leave it, the least of all levels; or None."""
-    quotas = []
+    quotas = [_quota_v2(group) if unified else _quota_v1(group) for unified, group in _groups(root, "cpu", "cpuacct")]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _groups(root: Path, controller: str, beside: str) -> Iterator[tuple[bool, Path]]:
+    """The folders of this process's control groups that may limit it, and whether they are of version 2."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not path.startswith("/"):
             continue
         if not controllers:
-            mounts, read = [root / CGROUP, root / CGROUP / "unified"], _quota_v2
-        elif "cpu" in controllers.split(","):
-            mounts, read = [root / CGROUP / name for name in ("cpu", "cpu,cpuacct", "cpuacct,cpu")], _quota_v1
+            mounts = [root / CGROUP, root / CGROUP / "unified"]
+        elif controller in controllers.split(","):
+            names = (controller, f"{controller},{beside}", f"{beside},{controller}")
+            mounts = [root / CGROUP / name for name in names]
         else:
             continue
         # In a container the path may be that of the host, and the group itself stand at the mount point.
         inside = PurePosixPath(path.lstrip("/"))
         for mount in mounts:
-            quotas += [read(mount / level) for level in (inside, *inside.parents) if ".." not in level.parts]
-    limits = [quota for quota in quotas if quota is not None]
-    return min(limits) if limits else None
+            for level in (inside, *inside.parents):
+                if ".." not in level.parts:
+                    yield not controllers, mount / level
 
 
 def _quota_v2(group: Path) -> float | None:
@@ -63,10 +70,16 @@ def _read(path: Path) -> str:
         return ""
 
 
-def memory_bytes() -> int | None:
-    """The machine's memory, or None where it doesn't say."""
+def memory_bytes(root: Path = Path("/")) -> int | None:
+    """The memory that this process may use: the machine's, no more than its control groups' limit; None where neither
+    says it. `root` as in available_cpus."""
+    limits = []
+    for unified, group in _groups(root, "memory", "memory"):
+        limit = _read(group / ("memory.max" if unified else "memory.limit_in_bytes")).strip()
+        limits += [int(limit)] if limit.isdecimal() else []
     try:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
-        return None
-    return pages * size if pages > 0 and size > 0 else None
+        pages = size = 0
+    limits += [pages * size] if pages > 0 and size > 0 else []
+    return min(limits, default=None)
