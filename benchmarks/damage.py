@@ -32,7 +32,7 @@ from click.testing import CliRunner
 
 import textgru
 from textgru.cli import main as command_line
-from textgru.training_run import TrainingRun
+from textgru.training.run import TrainingRun
 
 MOST_BYTES = 1 << 30  # of memory
 LONGEST = 30.0  # seconds that a case may take, where others run beside it

@@ -44,8 +44,8 @@ def write_text(path: Path, megabytes: float) -> None:
 
 def train(text: str, out: str, tokenizer: str, started: float) -> None:
     """Prints when the first step is done."""
-    from textgru.trainer import StepEvent
-    from textgru.training_run import TrainingRun
+    from textgru.training.events import StepEvent
+    from textgru.training.run import TrainingRun
 
     with TrainingRun([text], out, tokenizer=tokenizer, training={"max_steps": 20}) as run:
         for event in run.events():

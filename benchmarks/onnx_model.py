@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from textgru.network import Network
+from textgru.model.network import Network
 
 OPSET = 18
 

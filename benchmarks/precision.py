@@ -18,8 +18,8 @@ from typing import Any
 
 import textgru
 from benchmarks.common import machine, print_table
-from textgru.evaluate import evaluate
-from textgru.training_run import TrainingRun
+from textgru.analysis.evaluate import evaluate
+from textgru.training.run import TrainingRun
 
 VALIDATION_TOKENS = 100_000
 

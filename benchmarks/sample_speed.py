@@ -31,9 +31,10 @@ from benchmarks.common import (
     written,
 )
 from textgru.core import get_num_threads
-from textgru.generate import draw_tokens
-from textgru.network import Network, NetworkConfig
-from textgru.sampling import Sampling
+from textgru.generation.generate import draw_tokens
+from textgru.generation.sampling import Sampling
+from textgru.model.config import NetworkConfig
+from textgru.model.network import Network
 
 LENGTH = 2000
 TEMPERATURE = 0.8

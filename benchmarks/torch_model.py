@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from textgru.network import Network
+from textgru.model.network import Network
 
 
 class Model(torch.nn.Module):

@@ -30,7 +30,8 @@ from benchmarks.common import (
     written,
 )
 from textgru.core import AdamW, get_num_threads, gradient_norm
-from textgru.network import Network, NetworkConfig
+from textgru.model.config import NetworkConfig
+from textgru.model.network import Network
 
 LARGEST_DIFFERENCE = 1e-4  # of gradients, relative to the largest element of each
 

@@ -12,7 +12,7 @@ import pytest
 import textgru
 from tests.texts import sentences
 from textgru.errors import InputError
-from textgru.trainer import EndEvent
+from textgru.training.events import EndEvent
 
 TEXT = sentences(60_000)
 QUICK = {"hidden_size": 48, "embedding_size": 16, "batch_size": 16, "seq_length": 32, "learning_rate": 1e-2,

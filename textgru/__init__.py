@@ -16,8 +16,9 @@ TYPE_CHECKING = False  # not from typing, which takes longer to import than all 
 if TYPE_CHECKING:
     from typing import Any
 
-    from textgru.language_model import LanguageModel, load, resume, train
-    from textgru.tokenizer import Tokenizer
+    from textgru.language_model import LanguageModel, load
+    from textgru.text.tokenizer import Tokenizer
+    from textgru.training.api import resume, train
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__version__", "load", "resume", "train"]
@@ -26,9 +27,9 @@ __all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__versio
 _PLACES = {
     "LanguageModel": "textgru.language_model",
     "load": "textgru.language_model",
-    "resume": "textgru.language_model",
-    "train": "textgru.language_model",
-    "Tokenizer": "textgru.tokenizer",
+    "resume": "textgru.training.api",
+    "train": "textgru.training.api",
+    "Tokenizer": "textgru.text.tokenizer",
 }
 
 

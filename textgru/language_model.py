@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from textgru.analysis.evaluate import Score, evaluate
 from textgru.core.step import PRECISIONS
-from textgru.encoded_text import OnProgress
 from textgru.errors import InputError, percent
-from textgru.evaluate import Score, evaluate
-from textgru.generate import stream
-from textgru.network import Network
+from textgru.generation.generate import stream
+from textgru.generation.sampling import Sampling
+from textgru.model.network import Network
 from textgru.paths import given_path
 from textgru.runs.metrics import training_seconds
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun
-from textgru.sampling import Sampling
-from textgru.text_files import normalise
-from textgru.tokenizer import Tokenizer
-from textgru.training_run import RunEvent, TrainingRun
+from textgru.text.files import normalise
+from textgru.text.tokenizer import Tokenizer
 
 
 class LanguageModel:
@@ -71,12 +69,13 @@ class LanguageModel:
         seed: int | np.random.Generator | None = None,
     ) -> Iterator[str]:
         """Yields the new text after the prompt piece by piece, without the prompt, whose line ends are read as those of
-        the training's text were (textgru.text_files.normalise).
+        the training's text were (textgru.text.files.normalise).
 
         `length` new tokens, fewer where the model ends a document (separate_documents); without a prompt such a model
         starts one. `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
-        (textgru.sampling.Sampling). The same `seed` gives the same text. Raises InputError (a ValueError) for
-        values that can't be.
+        (textgru.generation.sampling.Sampling). The same `seed` gives the same text.
+
+        Raises InputError (a ValueError) for values that can't be.
         """
         if length < 0:
             raise InputError(f"length: expected 0 or more new tokens, got {length}")
@@ -142,87 +141,3 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
     """
     found = Run.read(run)
     return LanguageModel(found.load_network(), found.tokenizer, found, precision=precision or found.precision)
-
-
-def train(
-    files: str | Path | Sequence[str | Path],
-    out: str | Path | None = None,
-    *,
-    tokenizer: str | Path | None = None,
-    vocab_size: int | None = None,
-    encoding: str = "utf-8",
-    preset: str | None = None,
-    embedding_size: int | None = None,
-    hidden_size: int | None = None,
-    num_layers: int | None = None,
-    dropout: float | None = None,
-    input_dropout: float | None = None,
-    variational_dropout: bool | None = None,
-    tie_weights: bool | None = None,
-    val_fraction: float | None = None,
-    init_from: str | Path | None = None,
-    sample_every: int | None = None,
-    overwrite: bool = False,
-    separate_documents: bool = False,
-    cache: bool = True,
-    tensorboard: bool = False,
-    allow_unknown: bool = False,
-    on_progress: OnProgress | None = None,
-    on_event: Callable[[RunEvent], None] | None = None,
-    **training: Any,
-) -> LanguageModel:
-    """Trains a model on text files and returns it as it was at its best; the run stays in the directory `out`.
-
-        model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
-
-    The arguments are those of `textgru train`; `training` are the fields of textgru.trainer.TrainingConfig (batch_size,
-    learning_rate, max_minutes, ...). `tensorboard` writes events for TensorBoard, which has to be installed, to
-    RUN/tensorboard/. `on_progress` is called while the text is encoded (what is being done, bytes done, bytes in all),
-    `on_event` with every event of textgru.training_run.
-    Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
-    """
-    network = {
-        "embedding_size": embedding_size,
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "dropout": dropout,
-        "input_dropout": input_dropout,
-        "variational_dropout": variational_dropout,
-        "tie_weights": tie_weights,
-    }
-    with TrainingRun(
-        [files] if isinstance(files, (str, Path)) else files,
-        out,
-        preset=preset,
-        network=network,
-        training=training,
-        tokenizer=tokenizer,
-        vocab_size=vocab_size,
-        encoding=encoding,
-        val_fraction=val_fraction,
-        init_from=init_from,
-        sample_every=sample_every,
-        overwrite=overwrite,
-        separate_documents=separate_documents,
-        cache=cache,
-        tensorboard=tensorboard,
-        allow_unknown=allow_unknown,
-        on_progress=on_progress,
-    ) as run:
-        return _trained(run, on_event)
-
-
-def resume(run: str | Path, *, on_event: Callable[[RunEvent], None] | None = None) -> LanguageModel:
-    """Goes on with the unfinished training in a run directory, to its end, and returns the model as it was at its best.
-
-    Raises InputError (a ValueError) if there is none. `on_event`: as in train.
-    """
-    with TrainingRun.resume(run) as training:
-        return _trained(training, on_event)
-
-
-def _trained(run: TrainingRun, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
-    for event in run.events():
-        if on_event is not None:
-            on_event(event)
-    return load(run.out)

@@ -10,7 +10,7 @@ import pytest
 import textgru
 from tests.cli.terminal import on_terminal
 from tests.texts import sentences
-from textgru.training_run import TrainingRun
+from textgru.training.run import TrainingRun
 
 
 def test_it_says_what_the_library_says(cli, run, text_file):

@@ -98,7 +98,7 @@ def test_a_png_shows_the_curves(cli, run, other_run, tmp_path):
     from matplotlib.colors import to_rgb
     from matplotlib.image import imread
 
-    from textgru.plotting import COLOURS
+    from textgru.cli.charts.image import COLOURS
 
     result = cli("plot", run, other_run, "--out", tmp_path / "loss.png")
     assert result.stdout == f"saved in   {tmp_path / 'loss.png'}\n"

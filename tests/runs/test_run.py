@@ -10,10 +10,11 @@ from safetensors.numpy import load_file, save_file
 
 from textgru.atomic_files import write_atomically
 from textgru.errors import InputError, TextgruError
-from textgru.network import Network, NetworkConfig
+from textgru.model.config import NetworkConfig
+from textgru.model.network import Network
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun
-from textgru.tokenizer import Tokenizer
+from textgru.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train("char", lambda: ["abc\n"])
 CONFIG = NetworkConfig(vocab_size=5, embedding_size=3, hidden_size=4, num_layers=2)

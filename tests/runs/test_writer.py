@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from textgru.errors import InputError, StorageError, TextgruError
-from textgru.network import Network, NetworkConfig
+from textgru.model.config import NetworkConfig
+from textgru.model.network import Network
 from textgru.runs import writer as writer_module
 from textgru.runs.lock import Lock, Locked
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun, UnfinishedRun
-from textgru.tokenizer import Tokenizer
+from textgru.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train("char", lambda: ["abc\n"])
 CONFIG = NetworkConfig(vocab_size=5, embedding_size=3, hidden_size=4)

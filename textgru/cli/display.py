@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from textgru.cli.streams import lead_nowhere
 from textgru.core.threads import has_openmp
 from textgru.errors import percent
-from textgru.network import NetworkConfig
-from textgru.trainer import EndEvent, EvaluationEvent, StepEvent
-from textgru.training_run import Plan, RunEvent, SampleEvent
+from textgru.model.config import NetworkConfig
+from textgru.training.events import EndEvent, EvaluationEvent, StepEvent
+from textgru.training.run import Plan, RunEvent, SampleEvent
 
 SMOOTHING = 0.95  # of the loss on the live line
 SHORT = 1.0  # seconds; of what takes less nothing is said

@@ -24,12 +24,12 @@ def evaluate(run: str, files: tuple[str, ...], encoding: str, as_json: bool, pre
     The text is read from its start to its end as one; its first token is given. Characters that the model has never
     seen count as the unknown token.
     """
+    from textgru.analysis.evaluate import evaluate as score_tokens
     from textgru.cli.progress import progress_bar
-    from textgru.corpus import Corpus
     from textgru.errors import InputError, percent, shown
-    from textgru.evaluate import evaluate as score_tokens
     from textgru.language_model import load
-    from textgru.text_files import check_files, find_files, spool
+    from textgru.text.corpus import Corpus
+    from textgru.text.files import check_files, find_files, spool
 
     found = find_files(files)
     check_files(found, encoding)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from textgru.cli.charts.terminal import Series, Style
     from textgru.runs.metrics import Curves
-    from textgru.terminal_chart import Series, Style
 
 COLOURS = ("bright_blue", "bright_yellow", "bright_green", "bright_magenta", "bright_cyan", "bright_red", "white")
 WIDEST = 110
@@ -44,7 +44,7 @@ def plot(runs: tuple[str, ...], out: str | None, x: str) -> None:
 
     runs = _without_copies(runs)
     if out is not None:
-        from textgru.plotting import check_image, save_image
+        from textgru.cli.charts.image import check_image, save_image
 
         check_image(out)
         save_image(read_curves(runs, x), out, x)
@@ -79,8 +79,8 @@ def _chart(runs: Sequence[Curves], x: str, console: Console) -> list[Text]:
     """The loss, its legend above it, and the learning rate below."""
     from rich.text import Text
 
+    from textgru.cli.charts.terminal import draw, label_width
     from textgru.runs.metrics import loss_range
-    from textgru.terminal_chart import draw, label_width
 
     style = _style(console)
     title, losses = _losses(runs)
@@ -112,7 +112,7 @@ def _chart(runs: Sequence[Curves], x: str, console: Console) -> list[Text]:
 
 def _losses(runs: Sequence[Curves]) -> tuple[str, list[tuple[str, Series]]]:
     """The title, and the curves with their legends, the best first: of one run both losses, of several one each."""
-    from textgru.terminal_chart import Series
+    from textgru.cli.charts.terminal import Series
 
     if len(runs) > 1:
         lines = [curves.validation if len(curves.validation) else curves.smoothed for curves in runs]
@@ -129,7 +129,7 @@ def _losses(runs: Sequence[Curves]) -> tuple[str, list[tuple[str, Series]]]:
 
 def _style(console: Console) -> Style:
     """Dots need colour to tell curves apart, and an encoding that has them."""
-    from textgru.terminal_chart import Style
+    from textgru.cli.charts.terminal import Style
 
     def has(characters: str) -> bool:
         try:

@@ -55,9 +55,9 @@ def sample(
     """Write text with the model in the directory RUN, to standard output, as it is generated."""
     import numpy as np
 
+    from textgru.generation.sampling import Sampling
     from textgru.language_model import load
-    from textgru.sampling import Sampling
-    from textgru.text_files import normalise
+    from textgru.text.files import normalise
 
     Sampling(temperature, top_k, top_p)  # what is wrong with it is said first
     model = load(run, precision=precision)

@@ -14,7 +14,7 @@ from textgru.cli.signals import asked, raised
 from textgru.errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from textgru.training_run import TrainingRun
+    from textgru.training.run import TrainingRun
 
 POSITIVE = click.FloatRange(0, min_open=True)
 INTERRUPTED = 130
@@ -187,7 +187,7 @@ def train(
     goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
     from textgru.cli.display import training_display
-    from textgru.training_run import TrainingRun
+    from textgru.training.run import TrainingRun
 
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {name for name in context.params if context.get_parameter_source(name) in sources}
@@ -268,6 +268,6 @@ def _checkpoints(every: str | None) -> dict[str, Any]:
 def _resume(run: str, threads_given: bool) -> TrainingRun:
     """The training to go on with, on as many threads as before unless it was said how many."""
     from textgru.core import get_num_threads
-    from textgru.training_run import TrainingRun
+    from textgru.training.run import TrainingRun
 
     return TrainingRun.resume(run, threads=get_num_threads() if threads_given else None)

@@ -12,7 +12,8 @@ import numpy as np
 
 from textgru.core.quantization import dequantize_rows
 from textgru.errors import InputError
-from textgru.network import Network, NetworkConfig
+from textgru.model.config import NetworkConfig
+from textgru.model.network import Network
 from textgru.paths import given_path
 from textgru.runs.layout import (
     CONFIG,
@@ -26,7 +27,7 @@ from textgru.runs.layout import (
     settings_file,
 )  # fmt: skip
 from textgru.runs.records import ConfigRecord, Scores
-from textgru.tokenizer import Tokenizer
+from textgru.text.tokenizer import Tokenizer
 from textgru.typed import MismatchError, read_fields, read_json, shown
 
 LATER_SETTINGS = {"input_dropout", "variational_dropout"}  # of the network, that not every run of format 1 has

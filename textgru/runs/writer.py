@@ -18,7 +18,7 @@ import numpy as np
 from textgru.atomic_files import link_or_copy, write_atomically
 from textgru.core.quantization import quantize_rows
 from textgru.errors import InputError, StorageError, TextgruError
-from textgru.network import Network
+from textgru.model.network import Network
 from textgru.runs import layout
 from textgru.runs.layout import (
     COMMIT,
@@ -38,7 +38,7 @@ from textgru.runs.layout import (
     WEIGHTS,
 )  # fmt: skip
 from textgru.runs.lock import Lock, Locked
-from textgru.tokenizer import Tokenizer
+from textgru.text.tokenizer import Tokenizer
 from textgru.typed import MismatchError, read_json
 
 if TYPE_CHECKING:

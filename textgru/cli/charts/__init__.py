@@ -1,0 +1,1 @@
+"""Curves for the terminal and as images."""

@@ -1,0 +1,1 @@
+"""From a prompt to text: sampling controls and the loop that draws."""

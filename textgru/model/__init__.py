@@ -1,0 +1,1 @@
+"""The network: its settings, token ids to scores, forward and backward."""

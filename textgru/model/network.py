@@ -1,0 +1,173 @@
+"""The network: token ids in, scores of the next token out. Embedding, recurrent stack, output layer; knows no text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
+from textgru.core.checks import check_array, check_index
+from textgru.core.products import Products
+from textgru.core.row_order import RowOrder
+from textgru.core.step import TokenStep
+from textgru.core.workspace import Workspace
+from textgru.model.config import LOGITS_BYTES, NetworkConfig
+
+
+class Network:
+    """Embedding -> GRU stack -> linear output layer, in float32 (float64 for checking gradients).
+
+    T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. `parameters` is one flat array of all
+    parameters with PyTorch's names: embedding.weight, gru.weight_ih_l0, ..., output.weight, output.bias.
+    `precision` "bf16" rounds the inputs of the products in loss_and_grad to bfloat16 (textgru.core.parameters.Layer).
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        *,
+        precision: str = "fp32",
+        seed: int | np.random.Generator | None = None,
+        dtype: object = np.float32,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.config = config
+        self.embedding = Embedding(config.vocab_size, config.embedding_size, dtype=dtype, seed=rng)
+        self.gru = GRU(
+            config.embedding_size,
+            config.hidden_size,
+            config.num_layers,
+            dropout=config.dropout,
+            variational_dropout=config.variational_dropout,
+            dtype=dtype,
+            seed=rng,
+        )
+        self.output = Linear(config.hidden_size, config.vocab_size, dtype=dtype, seed=rng)
+        self._use_products(precision, None)
+        if config.tie_weights:
+            self.embedding.parameters["weight"][...] *= config.hidden_size**-0.5
+        self.parameters: Parameters = flatten(
+            {"embedding": self.embedding, "gru": self.gru, "output": self.output},
+            ties={"output.weight": "embedding.weight"} if config.tie_weights else None,
+        )
+        self.dtype = self.gru.dtype
+        self._rng = rng
+        self._workspace = Workspace(self.dtype)
+
+    def use_product_kernels(self, kernels: str | None) -> None:
+        """What multiplies this network's float32 matrices: "auto", "packed" (the same bits for any number of threads)
+        or "blas", whatever is set for the process; None: what is set for the process (textgru.core.products).
+
+        Raises ValueError for another name.
+        """
+        self._use_products(self.gru.precision, kernels)
+
+    def _use_products(self, precision: str, kernels: str | None) -> None:
+        training, inference = Products(precision, kernels), Products(kernels=kernels)
+        for layer in (self.gru, self.output):
+            layer.use_products(training, inference)
+
+    def named_parameters(self) -> dict[str, np.ndarray]:
+        """Name -> view, without the names that share another's array."""
+        views = self.parameters.views(self.parameters.values)
+        return {name: views[name] for name in self.parameters.slices}
+
+    def initial_state(self, batch: int) -> np.ndarray:
+        """Zeros (L, B, H)."""
+        return np.zeros((self.config.num_layers, batch, self.config.hidden_size), self.dtype)
+
+    def loss_and_grad(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[float, np.ndarray]:
+        """The mean negative log-likelihood of targets (T, B), in nats, and the state (L, B, H) after the last step.
+
+        tokens and targets (T, B) intp; `state` (L, B, H) is that before the first step. Fills
+        `parameters.gradients` with the gradient of the mean. Applies dropout.
+        """
+        self._check(tokens, targets)
+        config, order = self.config, RowOrder(*tokens.shape)
+        tokens, targets = order.take(tokens), order.take(targets)
+        input_key, key = self._dropout_key(config.input_dropout), self._dropout_key(config.dropout)
+        variational = config.variational_dropout
+        if input_key:
+            x = self.embedding.forward(tokens)
+            order.drop(x, config.input_dropout, input_key, variational=variational)
+            y, state = self.gru.forward_rows(x, None, order, state)
+        else:
+            y, state = self.gru.forward_rows(self.embedding.parameters["weight"], tokens, order, state)
+        features = y
+        if key:
+            features = self._workspace.get("dropped", *y.shape)
+            order.drop(features, config.dropout, key, variational=variational, source=y)
+        rows, vocab = order.rows, config.vocab_size
+        dfeatures = self._workspace.get("dfeatures", *features.shape)
+        total = 0.0
+        for chunk in self._chunks(rows):
+            logits = self._workspace.get("logits", chunk.stop - chunk.start, vocab)
+            dlogits = self._workspace.get("dlogits", chunk.stop - chunk.start, vocab)
+            self.output.forward(features[chunk], out=logits)
+            losses = softmax_cross_entropy(logits, targets[chunk], dlogits=dlogits, scale=1 / rows)
+            self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
+            total += float(losses.sum())
+        if key:
+            order.drop(dfeatures, config.dropout, key, variational=variational)
+        dx, _ = self.gru.backward_rows(dfeatures)
+        assert dx is not None
+        if input_key:
+            order.drop(dx, config.input_dropout, input_key, variational=variational)
+            self.embedding.backward(dx, accumulate=config.tie_weights)
+        elif config.tie_weights:
+            self.embedding.gradients["weight"][...] += dx
+        else:
+            self.embedding.gradients["weight"][...] = dx
+        return total / rows, state
+
+    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The negative log-likelihood of each target (T, B), in nats, float64, and the state after the last step.
+
+        Arguments as in loss_and_grad; no gradient, no dropout.
+        """
+        self._check(tokens, targets)
+        order = RowOrder(*tokens.shape)
+        weight, targets = self.embedding.parameters["weight"], order.take(targets)
+        y, state = self.gru.forward_rows(weight, order.take(tokens), order, state, training=False)
+        losses = np.empty(order.rows)
+        for chunk in self._chunks(order.rows):
+            logits = self._workspace.get("logits", chunk.stop - chunk.start, self.config.vocab_size)
+            self.output.forward(y[chunk], training=False, out=logits)
+            losses[chunk] = softmax_cross_entropy(logits, targets[chunk])
+        return order.put(losses), state
+
+    def advance(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The state (L, B, H) after reading tokens (T, B) intp from `state` on."""
+        weight = self.embedding.parameters["weight"]
+        return self.gru.forward_lookup(weight, np.ascontiguousarray(tokens), state, training=False, copy=False)[1]
+
+    def token_step(self, state: np.ndarray, *, precision: str = "fp32") -> TokenStep:
+        """The fast way to read one token after another, with the weights as they are now, from state (L, 1, H).
+
+        `precision` "int8" takes the weights as 8-bit integers.
+        """
+        step = TokenStep(self.embedding.parameters["weight"], self.gru, self.output, precision=precision)
+        step.state[...] = state[:, 0]
+        return step
+
+    def step(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The scores (B, V) of the token after `tokens` (B,) intp; `state` (L, B, H) is updated in place.
+
+        The scores are a view that the next call writes over.
+        """
+        y, state[...] = self.gru.forward_lookup(
+            self.embedding.parameters["weight"], tokens[None, :], state, training=False, copy=False
+        )
+        logits = self._workspace.get("step", len(tokens), self.config.vocab_size)
+        return self.output.forward(y[0], training=False, out=logits)
+
+    def _dropout_key(self, probability: float) -> int:
+        """That of a new mask; 0 where there is no dropout."""
+        return int(self._rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
+
+    def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
+        check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)
+        check_array("targets", targets, np.dtype(np.intp), tokens.shape)
+
+    def _chunks(self, rows: int) -> list[slice]:
+        size = max(1, LOGITS_BYTES // (self.config.vocab_size * self.dtype.itemsize))
+        return [slice(first, min(first + size, rows)) for first in range(0, rows, size)]

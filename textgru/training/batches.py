@@ -1,0 +1,57 @@
+"""Training batches of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from textgru.errors import InputError
+
+
+class Batches:
+    """Endless training batches: B rows, each a stream of its own through a part of the text, T steps a batch.
+
+    An epoch walks every stream to its end; the hidden state is good from batch to batch within it. Each epoch starts
+    at another offset below T, so that the same places are cut differently. `offset` and `next_step` say where the next
+    batch is.
+    """
+
+    def __init__(self, tokens: np.ndarray, batch_size: int, seq_length: int, rng: np.random.Generator) -> None:
+        self._tokens = tokens
+        self._rng = rng
+        self.batch_size = batch_size
+        self.seq_length = seq_length
+        self.steps_per_epoch = (len(tokens) - 1) // batch_size // seq_length
+        self.offset = 0
+        self.next_step = 0  # of the epoch; 0: an epoch starts, at an offset that is still to be drawn
+        if self.steps_per_epoch < 1:
+            needed = batch_size * seq_length + 1
+            raise InputError(
+                f"too little text: {len(tokens):,} tokens for training, one batch needs {needed:,} "
+                f"(--batch-size {batch_size} x --seq-length {seq_length} + 1); "
+                "give more text, or a smaller --batch-size or --seq-length"
+            )
+
+    def go_on_at(self, offset: int, next_step: int) -> None:
+        """The next batch is this step of an epoch at this offset. Raises ValueError if there is no such batch."""
+        per_row = (len(self._tokens) - 1 - offset) // self.batch_size
+        if not (0 <= offset < self.seq_length and 0 <= next_step < max(1, per_row // self.seq_length)):
+            raise ValueError(f"offset {offset}, next_step {next_step}: no place in this text")
+        self.offset, self.next_step = offset, next_step
+
+    def __iter__(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray]]:
+        """Yields (whether an epoch starts here, tokens (T, B), targets (T, B)), both intp."""
+        seq, batch = self.seq_length, self.batch_size
+        window = np.empty((seq + 1, batch), np.intp)
+        while True:
+            step = self.next_step
+            if step == 0:
+                spare = len(self._tokens) - 1 - self.steps_per_epoch * seq * batch
+                self.offset = int(self._rng.integers(0, min(seq, spare + 1)))
+            per_row = (len(self._tokens) - 1 - self.offset) // batch
+            for row in range(batch):
+                first = self.offset + row * per_row + step * seq
+                window[:, row] = self._tokens[first : first + seq + 1]
+            self.next_step = step + 1 if step + 1 < per_row // seq else 0
+            yield step == 0, window[:-1].copy(), window[1:].copy()

@@ -1,0 +1,130 @@
+"""Settings that nobody gave: which network suits a text and the time there is. The figures: docs/training.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import log2, sqrt
+from typing import Any
+
+from textgru.core import get_num_threads, simd
+from textgru.core.products import choose_precision
+from textgru.errors import InputError
+from textgru.model.config import NetworkConfig
+from textgru.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The shape of a network."""
+
+    hidden_size: int
+    num_layers: int
+    embedding_size: int
+
+
+PRESETS: Mapping[str, Preset] = {
+    "tiny": Preset(128, 1, 32),
+    "small": Preset(256, 1, 64),
+    "medium": Preset(512, 1, 64),
+    "large": Preset(512, 2, 128),
+}
+
+TOKENS_A_WEIGHT = 5  # a larger network pays off once so many tokens can be read for each of its weights
+DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
+MINUTES = 5.0  # the time that is reckoned with where none is given
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them. `preset` is None where the size of the network was given."""
+
+    preset: str | None
+    network: NetworkConfig
+    training: TrainingConfig
+
+
+def resolve(
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    preset: str | None,
+    train_tokens: int,
+    vocab_size: int,
+) -> Settings:
+    """The settings in full: those given (fields of NetworkConfig and TrainingConfig), and what follows for the others.
+
+    The network is that of the preset; where neither it nor a size is given, the largest preset that can read enough of
+    the text in the time there is. Embedding and hidden size are the same where weights are tied. Dropout follows from
+    how often the text will be read, the learning rate from the hidden size. Raises InputError for values that can't be.
+    """
+    config = TrainingConfig(**training)
+    config = replace(config, precision=choose_precision(config.precision))
+    sized = network.keys() & {"hidden_size", "num_layers"}
+    if preset is None and not sized:
+        preset = choose_preset(config, train_tokens, vocab_size)
+    shape = asdict(_preset(preset)) if preset is not None else {}
+    shape = {**shape, **network}
+    if shape.get("tie_weights") and "embedding_size" not in network:
+        shape["embedding_size"] = shape.get("hidden_size", NetworkConfig.hidden_size)
+    complete = NetworkConfig(vocab_size, **shape)
+    if "dropout" not in network:
+        passes = tokens_to_read(config, complete, train_tokens) / train_tokens
+        complete = replace(complete, dropout=default_dropout(complete, train_tokens, passes))
+    if "learning_rate" not in training:
+        rate = default_learning_rate(complete.hidden_size)
+        config = replace(config, learning_rate=max(rate, config.min_lr or 0.0))
+    return Settings(preset, complete, config)
+
+
+def check(network: Mapping[str, Any], training: Mapping[str, Any], preset: str | None) -> None:
+    """Raises InputError for settings that can't be, whatever the text."""
+    resolve(network, training, preset=preset, train_tokens=1_000_000, vocab_size=100)
+
+
+def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int) -> str:
+    """The largest preset that can read enough tokens in the time there is; of several layers only where they need
+    little dropout."""
+    chosen = "tiny"
+    for name, preset in PRESETS.items():
+        network = NetworkConfig(vocab_size, **asdict(preset))
+        tokens = tokens_to_read(config, network, train_tokens)
+        dropout = default_dropout(network, train_tokens, tokens / train_tokens)
+        enough = tokens >= TOKENS_A_WEIGHT * network.multiplied_weights()
+        if enough and (preset.num_layers == 1 or dropout <= DEEP_DROPOUT):
+            chosen = name
+    return chosen
+
+
+def default_dropout(network: NetworkConfig, train_tokens: int, passes: float) -> float:
+    """Dropout where none is given: the more, the more often the text is read and the larger the network is for it."""
+    exposure = passes * network.multiplied_weights() / train_tokens
+    return round(min(0.5, 0.15 * log2(max(exposure, 5) / 5)), 1)
+
+
+def default_learning_rate(hidden_size: int) -> float:
+    """The highest learning rate where none is given."""
+    return min(4e-3, 4e-3 * sqrt(256 / hidden_size))
+
+
+def tokens_to_read(config: TrainingConfig, network: NetworkConfig, train_tokens: int) -> float:
+    """How many tokens a training reads, roughly: its own limits, and those of the time on a machine like this one."""
+    steps = config.step_limit(max(1, train_tokens // (config.batch_size * config.seq_length)))
+    seconds = 60 * (config.max_minutes or MINUTES)
+    rate = operations_a_second(config.precision) / (6 * network.multiplied_weights())
+    return min(float(steps * config.batch_size * config.seq_length), rate * seconds)
+
+
+def operations_a_second(precision: str) -> float:
+    """What training does in useful floating-point operations, roughly, with these threads on a CPU of this kind."""
+    if precision == "bf16":
+        rate = 130e9 if simd.bf16_is_fast() else 5e9
+    else:
+        rate = {"baseline": 15e9, "avx2": 40e9}.get(simd.instruction_set(), 80e9)
+    return rate * int(get_num_threads())
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
