@@ -16,6 +16,7 @@ from textgru.runs.lock import Lock, Locked
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun, UnfinishedRun
 from textgru.text.tokenizer import Tokenizer
+from textgru.training.api import train
 
 TOKENIZER = Tokenizer.train("char", lambda: ["abc\n"])
 CONFIG = NetworkConfig(vocab_size=5, embedding_size=3, hidden_size=4)
@@ -235,3 +236,17 @@ def test_what_can_not_be_a_lock_is_named(tmp_path, what):
     with pytest.raises(InputError, match="lock: can't be used as a lock"):
         UnfinishedRun(tmp_path / "run")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_the_beginning_of_a_run_that_was_killed_is_used_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "tales.txt"
+    text.write_text("the old man went home\n" * 100)
+    options = {"hidden_size": 8, "batch_size": 4, "seq_length": 8, "max_steps": 1, "cache": False}
+    killed = NewRun(tmp_path / "runs" / "tales")
+    (killed.scratch / "tokens.bin").write_bytes(b"abc")
+    assert train(text, **options).run.path == Path("runs/tales-2"), "it is being trained"
+    killed._lock.release()
+    assert train(text, **options).run.path == Path("runs/tales")
+    assert sorted(os.listdir("runs/tales")) == ["config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
+    assert train(text, **options).run.path == Path("runs/tales-3")

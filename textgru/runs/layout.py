@@ -64,6 +64,16 @@ def is_run(run: Path) -> bool:
     return (run / CONFIG).is_file() and (run / WEIGHTS).is_file()
 
 
+def is_abandoned(run: Path) -> bool:
+    """Whether there is the beginning of a run that has saved nothing yet, and nothing else: of one that is being
+    trained, or was killed."""
+    try:
+        begun = (run / STAGING).is_dir() and not any((run / name).exists() for name in RUN_FILES)
+        return begun and not foreign(run)
+    except OSError:
+        return False
+
+
 def remove(folder: Path, files: Iterable[Path]) -> None:
     """Removes these files, and the folder if it is empty then."""
     for file in files:

@@ -22,7 +22,7 @@ from textgru.generation.sampling import Sampling
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network
 from textgru.paths import given_path, shown_path
-from textgru.runs.layout import CONFIG, STATE, TOKENS
+from textgru.runs.layout import CONFIG, STATE, TOKENS, is_abandoned
 from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun, RunWriter, UnfinishedRun
 from textgru.text.cache import TokenCache
@@ -111,12 +111,12 @@ def _free_outs(files: Sequence[str | Path]) -> Iterator[Path]:
     name = "stdin" if first == STANDARD_INPUT else re.sub(r"[*?\[\]]", "", Path(packed).stem) or "text"
     for number in itertools.count(1):
         out = Path("runs", name if number == 1 else f"{name}-{number}")
-        if not out.exists():
+        if not out.exists() or is_abandoned(out):
             yield out
 
 
 def _new_run(out: str | Path | None, files: Sequence[str | Path], overwrite: bool) -> NewRun:
-    """In `out`; or where none was given, in the first default place that no other training takes meanwhile."""
+    """In `out`; or where none was given, in the first default place that no other training has."""
     if out is not None:
         return NewRun(given_path("out", out), overwrite=overwrite)
     for place in _free_outs(files):
