@@ -99,9 +99,11 @@ class LanguageModel:
 
         Warns (UserWarning) where tokens are unknown to the model: their loss says little.
 
-        Raises ValueError for a text of fewer than two tokens.
+        Raises InputError (a ValueError) for a text of fewer than two tokens.
         """
         tokens = self.tokenizer.encode(normalise(text))
+        if len(tokens) < 2:
+            raise InputError(f"text: expected at least two tokens, got {len(tokens)}; give a longer one")
         score = evaluate(self.network, tokens, streams=1, precision=self.precision)
         unknown = 0.0 if self.tokenizer.unk_id is None else float(np.mean(tokens == self.tokenizer.unk_id))
         if unknown:

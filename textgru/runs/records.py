@@ -81,7 +81,7 @@ class StepRecord:
 
     step: Count
     loss: Loss
-    learning_rate: Loss
+    learning_rate: Annotated[float, Range(0, 1e40)]
     tokens_seen: Count
     seconds: Seconds
 
