@@ -103,7 +103,7 @@ class LanguageModel:
         """
         tokens = self.tokenizer.encode(normalise(text))
         if len(tokens) < 2:
-            raise InputError(f"text: expected at least two tokens, got {len(tokens)}; give a longer one")
+            raise InputError(f"text: expected at least 2 tokens, got {len(tokens)}; give a longer one")
         score = evaluate(self.network, tokens, streams=1, precision=self.precision)
         unknown = 0.0 if self.tokenizer.unk_id is None else float(np.mean(tokens == self.tokenizer.unk_id))
         if unknown:
