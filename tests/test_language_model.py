@@ -185,5 +185,25 @@ def test_line_ends_and_marks_are_read_as_in_training(model):
         assert model.generate(odd, length=20, seed=1) == odd + "".join(pieces)
     with pytest.raises(InputError, match="text: expected a str, got bytes"):
         model.score(b"The ferry")
-    with pytest.raises(InputError, match="text: expected a str, got NoneType"):
+    with pytest.raises(InputError, match="prompt: expected a string, got null"):
         model.generate(None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"length": None}, "length: expected an integer from 0"),
+        ({"length": 1.5}, "length: expected an integer from 0"),
+        ({"length": float("inf")}, "length: expected an integer from 0"),
+        ({"length": 10**400}, "length: expected an integer from 0"),
+        ({"prompt": None}, "prompt: expected a string, got null"),
+        ({"seed": -1}, "seed: expected an integer from 0 up"),
+        ({"seed": "a"}, "seed: expected an integer from 0 up"),
+        ({"seed": 1.5}, "seed: expected an integer from 0 up"),
+        ({"temperature": "1"}, "temperature: expected a number from 0 up"),
+        ({"top_k": True}, "top_k: expected an integer from 1 up"),
+    ],
+)
+def test_wrong_arguments_are_named(model, arguments, message):
+    with pytest.raises(textgru.InputError, match=message):
+        model.generate(**arguments)

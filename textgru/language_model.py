@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,6 +22,18 @@ from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun
 from textgru.text.files import normalise
 from textgru.text.tokenizer import Tokenizer
+from textgru.typed import Range, check_fields
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of `stream` besides the sampling."""
+
+    prompt: str
+    length: Annotated[int, Range(0, 10**12)]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class LanguageModel:
@@ -37,8 +50,7 @@ class LanguageModel:
     def __init__(
         self, network: Network, tokenizer: Tokenizer, run: Run | None = None, *, precision: str = "fp32"
     ) -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
+        _check_precision(precision)
         self.network = network
         self.tokenizer = tokenizer
         self.run = run
@@ -77,12 +89,14 @@ class LanguageModel:
 
         Raises InputError (a ValueError) for values that can't be.
         """
-        if length < 0:
-            raise InputError(f"length: expected 0 or more new tokens, got {length}")
+        wanted = _Wanted(prompt, length)
         sampling = Sampling(temperature, top_k, top_p)
-        rng = np.random.default_rng(seed)
+        try:
+            rng = np.random.default_rng(seed)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"seed: expected an integer from 0 up, a Generator or None, got {seed!r}") from error
         return stream(
-            self.network, self.tokenizer, normalise(prompt), length, sampling, rng, precision=self.precision,
+            self.network, self.tokenizer, normalise(prompt), wanted.length, sampling, rng, precision=self.precision,
             from_eos=self._reads_documents,
         )  # fmt: skip
 
@@ -120,8 +134,7 @@ class LanguageModel:
         Settings and scores are those of the run that it came from. Raises InputError (a ValueError) where `out` can't
         be written, or holds a run and `overwrite` is false.
         """
-        if precision not in PRECISIONS:
-            raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
+        _check_precision(precision)
         config: dict[str, Any] = {"network": network_settings(self.network.config)}
         config["tokenizer"] = {"kind": self.tokenizer.kind}
         if self.run is not None:
@@ -142,4 +155,11 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
     `precision` "fp32" or "int8": see LanguageModel; by default that in which the weights are stored.
     """
     found = Run.read(run)
-    return LanguageModel(found.load_network(), found.tokenizer, found, precision=precision or found.precision)
+    return LanguageModel(
+        found.load_network(), found.tokenizer, found, precision=found.precision if precision is None else precision
+    )
+
+
+def _check_precision(precision: object) -> None:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")

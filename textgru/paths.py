@@ -11,9 +11,9 @@ from textgru.errors import InputError
 def given_path(what: str, value: str | os.PathLike[str]) -> Path:
     """The path that a user gave for `what`. Raises InputError for an empty name (a shell's unset variable), one with a
     NUL in it, and what is no name."""
-    if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
+    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(name, str):
         raise InputError(f"{what}: expected a path, got {value!r}")
-    name = os.fspath(value)
     if not name:
         raise InputError(f"{what}: the name is empty; give the path")
     if "\0" in name:

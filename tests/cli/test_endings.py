@@ -43,7 +43,11 @@ def test_a_signal_at_the_beginning_leaves_nothing_and_no_traceback(text_file, tm
     with textgru_process("train", "-", "--out", tmp_path / "run", *LONG, stdin=reading) as process:
         time.sleep(seconds)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     os.close(reading)
     os.close(writing)
     assert process.returncode in (-number, 128 + number)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,6 +191,15 @@ def test_out_that_holds_something(fails, cli, text_file, run, tmp_path):
     assert cli("train", text_file, "--out", tmp_path / "run", "--max-steps", 1, *SMALL).exit_code == 0
     assert cli("train", text_file, "--out", tmp_path / "run", "--max-steps", 2, "--overwrite", *SMALL).exit_code == 0
     assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["max_steps"] == 2
+
+
+@pytest.mark.parametrize("rate", ["1e38", "1e10", "1e5", "30"])
+def test_a_good_run_is_not_replaced_by_one_that_went_wrong(fails, run, text_file, tmp_path, rate):
+    shutil.copytree(run, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    options = ("--overwrite", "--lr", rate, "--warmup", 0, "--max-steps", 20, *SMALL)
+    fails("train", text_file, "--out", tmp_path / "run", *options, code=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_divergence_is_one_line_with_exit_code_1(fails, text_file, tmp_path):

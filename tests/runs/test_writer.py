@@ -99,10 +99,40 @@ def test_other_peoples_files_in_a_run_that_is_replaced_stay(tmp_path):
         "config.json", "metrics.jsonl", "model.safetensors", "notes.txt", "tensorboard/mine", "tokenizer.json",
         "training/mine",
     ]  # fmt: skip
-    (tmp_path / "folder" / "training").mkdir(parents=True)
-    (tmp_path / "folder" / "training" / "thesis.txt").touch()
-    with pytest.raises(InputError, match=r"folder: holds files that are no textgru run \(training/thesis.txt\)"):
-        NewRun(tmp_path / "folder", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["training/thesis.txt"], ["tensorboard/events.out.tfevents.1.host"], ["metrics.jsonl"], ["model.safetensors"],
+        ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"], ["config.json"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_files_of_other_programs_are_no_run_whatever_they_are_called(tmp_path, names):
+    for name in names:
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_text('{"model_type": "bert"}')
+    before = files_below(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="folder: holds files that are no textgru run "):
+            NewRun(tmp_path / "folder", overwrite=overwrite)
+    assert files_below(tmp_path) == before
+
+
+def test_what_links_lead_to_is_left_alone(tmp_path):
+    for link, file in (("tensorboard", "events.out.tfevents.1"), ("training", "state.safetensors")):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        (tmp_path / "there" / file).write_text("mine")
+        run = tmp_path / f"with-{link}"
+        write_run(run)
+        (run / link).symlink_to(tmp_path / "there")
+        if link == "training":
+            with pytest.raises(InputError, match="its training is a link to another folder; choose another --out"):
+                NewRun(run, overwrite=True)
+        else:
+            write_run(run, seed=1, overwrite=True)
+        assert (tmp_path / "there" / file).read_text() == "mine"
 
 
 def test_the_working_directory_and_an_empty_folder_stay_the_same_folder(tmp_path, monkeypatch):
@@ -250,3 +280,38 @@ def test_the_beginning_of_a_run_that_was_killed_is_used_again(tmp_path, monkeypa
     assert train(text, **options).run.path == Path("runs/tales")
     assert sorted(os.listdir("runs/tales")) == ["config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
     assert train(text, **options).run.path == Path("runs/tales-3")
+
+
+def test_going_on_leaves_a_copy_of_hard_links_as_it_was(tmp_path):
+    write_run(tmp_path / "run", state=True)
+    shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=os.link)
+    before = files_below(tmp_path / "copy")
+    with UnfinishedRun(tmp_path / "run") as run:
+        run.read_state()
+        run.begin()
+        run.append_metrics({"event": "more"})
+        run.write_state({"x": np.ones(3)}, {"seed": 9})
+        run.save_weights(Network(CONFIG, seed=4), {})
+    assert files_below(tmp_path / "copy") == before
+
+
+def test_a_state_with_other_bytes_is_refused(tmp_path):
+    write_run(tmp_path / "run", state=True)
+    state = tmp_path / "run" / "training" / "state.safetensors"
+    data = bytearray(state.read_bytes())
+    data[-3] ^= 1
+    state.write_bytes(data)
+    with UnfinishedRun(tmp_path / "run") as run, pytest.raises(InputError, match="its bytes are not those that were"):
+        run.read_state()
+
+
+def test_events_go_to_no_other_folder(tmp_path):
+    with NewRun(tmp_path / "run") as run:
+        run.write_settings({"network": network_settings(CONFIG)}, TOKENIZER)
+        run.save_weights(Network(CONFIG, seed=1), {})
+        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "metrics.jsonl").write_text("mine")
+        with pytest.raises(StorageError, match="was moved, replaced or removed"):
+            run.append_metrics({"event": "x"})
+    assert files_below(tmp_path / "run") == {"metrics.jsonl": b"mine"}

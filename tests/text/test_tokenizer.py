@@ -272,3 +272,23 @@ def test_a_text_without_spaces_has_few_enough_different_words():
     assert words[-1] > 980
     assert all(piece.endswith(" again") for piece in kept)
     assert list(textgru.text.bpe_sample.limit_words(pieces)) == pieces
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
+def test_what_is_no_text_and_no_ids_is_named(kind):
+    tokenizer = Tokenizer.train(kind, lambda: ["abc"])
+    for text in (None, 1, b"x", ["a"]):
+        with pytest.raises(TypeError, match="text: expected a str"):
+            tokenizer.encode(text)
+    for tokens in ([10**9], [-1]):
+        with pytest.raises(IndexError, match="tokens: expected ids from 0 to"):
+            tokenizer.decode(tokens)
+    for tokens in (b"x", 1.5, ["a"], [0.5], None):
+        with pytest.raises(TypeError, match="tokens: expected a sequence of integers"):
+            tokenizer.decode(tokens)
+    with pytest.raises(TypeError, match="blocks: expected a function"):
+        Tokenizer.train(kind, ["abc"])
+    with pytest.raises(TypeError, match="text: expected a str"):
+        Tokenizer.from_json(None)
+    with pytest.raises(InputError, match="tokenizer: expected a path"):
+        Tokenizer.load(None)

@@ -96,7 +96,7 @@ def test_a_large_file_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", "folder", "a\0b", "x" * 300])
 def test_a_name_of_no_file(name, tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="can't be read as a tokenizer.json"):
+    with pytest.raises(InputError, match="NUL character|can't be read as a tokenizer.json"):
         Tokenizer.load(tmp_path / name)
 
 
@@ -174,3 +174,13 @@ def test_damaged_files_are_input_errors_whatever_is_done_with_them(family):
             messages.append(str(error))
     assert len(messages) > 20
     assert not any("\n" in message or len(message) > 400 for message in messages)
+
+
+def test_a_normalizer_that_makes_too_much_of_a_text_is_refused():
+    settings = json.loads(FILES["bert"])
+    longer = {"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 40}
+    settings["normalizer"] = {"type": "Sequence", "normalizers": [longer]}
+    Tokenizer.from_json(json.dumps(settings))
+    settings["normalizer"] = {"type": "Sequence", "normalizers": [longer, {"type": "NFC"}, longer]}
+    with pytest.raises(InputError, match="its normalizer may make more than 1,000 characters of one"):
+        Tokenizer.from_json(json.dumps(settings))

@@ -49,6 +49,11 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f}" if size >= 1e7 else f"{size / 1e6:.2g}"
 
 
+def as_argument(path: Path) -> str:
+    """A path as it can be typed after a command."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+
+
 class PlainDisplay:
     """Lines on standard output: the plan, every evaluation, the end."""
 
@@ -166,9 +171,9 @@ class PlainDisplay:
         if end.reason == "finished" and self._worse >= MANY_WORSE:
             sooner = f"with --patience {MANY_WORSE} it would have ended sooner"
             self.line(f"no better  in the last {self._worse} evaluations; {sooner}")
-        self.line(f"saved in   {out}; write with: textgru sample {shlex.quote(str(out))}")
+        self.line(f"saved in   {out}; write with: textgru sample {as_argument(out)}")
         if self.stopped:
-            self.line(f"go on with: textgru train --resume {shlex.quote(str(out))}")
+            self.line(f"go on with: textgru train --resume {as_argument(out)}")
 
     def __enter__(self) -> PlainDisplay:
         return self

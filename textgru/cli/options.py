@@ -112,7 +112,7 @@ def _wanted(parameter: click.Parameter, value: Any) -> str | None:
     if isinstance(kind, click.types.IntParamType):
         return None if number and isinstance(value, int) else "an integer"
     if isinstance(kind, click.types.FloatParamType):
-        return None if number else "a number"
+        return None if number and (isinstance(value, float) or value.bit_length() < 1000) else "a number"
     if parameter.name == "checkpoint_every":
         return None if isinstance(value, str) or (number and isinstance(value, int)) else "steps (500) or minutes (5m)"
     return None if isinstance(value, str) else "a string"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ def quantize(run: str, out: str | None, overwrite: bool) -> None:
 
     model = load(run)
     target = Path(out) if out is not None else _beside(Path(run))
+    if os.path.realpath(target) == os.path.realpath(run):
+        raise InputError(f"{target}: is the run itself; choose another --out")
     model.save(target if out is None else out, precision="int8", overwrite=overwrite)
     before, after = (Path(folder, WEIGHTS).stat().st_size for folder in (run, target))
     click.echo(f"saved in   {target}; weights {after:,} bytes, before {before:,}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from click.core import ParameterSource
 
 from textgru.cli.options import GIVEN, SectionedCommand, read_config, threads_option
 from textgru.cli.signals import asked, raised
-from textgru.errors import InputError, StorageError
+from textgru.errors import InputError, StorageError, TextgruError
 
 if TYPE_CHECKING:
     from textgru.training.run import TrainingRun
@@ -226,8 +225,8 @@ def train(
             with asked(stop):
                 for event in run.events():
                     display.event(event)
-        except StorageError as error:
-            raise StorageError(f"{error}{_kept(run)}") from error
+        except TextgruError as error:
+            raise type(error)(f"{error}{_kept(run, error)}") from error
         display.end(run.out)
     if display.closed:
         click.echo(f"textgru: standard output was closed: stopped; {_how_to_go_on(run)}", err=True)
@@ -236,18 +235,26 @@ def train(
         context.exit(128 + stopped_by[0] if stopped_by else INTERRUPTED)
 
 
-def _kept(run: TrainingRun) -> str:
-    """What is left of a training that can't save any more."""
+def _kept(run: TrainingRun, error: TextgruError) -> str:
+    """What is left of a training that failed, where the message doesn't say it."""
+    from textgru.cli.display import as_argument
+
+    if not run.in_place:
+        return ""
+    if run.published and not (run.can_go_on and isinstance(error, StorageError)):
+        return "" if "are kept" in str(error) else f"; the weights that were saved last are kept in {run.out}"
+    if not isinstance(error, StorageError):
+        return ""
     if run.can_go_on:
-        return f"; mend that, then go on with: textgru train --resume {shlex.quote(str(run.out))}"
-    if run.published:
-        return f"; the weights that were saved last are kept in {run.out}"
+        return f"; mend that, then go on with: textgru train --resume {as_argument(run.out)}"
     return "; nothing was saved: start again when that is mended"
 
 
 def _how_to_go_on(run: TrainingRun) -> str:
+    from textgru.cli.display import as_argument
+
     saved = f"saved in {run.out}"
-    return f"{saved}; go on with: textgru train --resume {shlex.quote(str(run.out))}" if run.can_go_on else saved
+    return f"{saved}; go on with: textgru train --resume {as_argument(run.out)}" if run.can_go_on else saved
 
 
 def _spelled(name: str) -> str:

@@ -33,7 +33,10 @@ SCALE = ".scale"
 
 
 def ours(folder: Path) -> list[Path]:
-    """The files in training/, or in training.new/, that this program puts there. A link is none of them."""
+    """The files in training/, or in training.new/, that this program puts there. A link is none of them, nor is what
+    is in a folder that is a link."""
+    if folder.is_symlink():
+        return []
     names = {STATE, SET_ASIDE, TOKENS, LOCK, COMMIT, CONFIG, TOKENIZER, METRICS, "standard-input"}
     try:
         return [
@@ -50,18 +53,25 @@ def ours(folder: Path) -> list[Path]:
 def foreign(run: Path) -> list[str]:
     """What there is in a run directory that this program didn't put there. Raises OSError if it can't be read."""
     found = []
+    names = {*RUN_FILES, TENSORBOARD} if is_run(run) else set()
     for path in run.iterdir():
         if path.name in (TRAINING, STAGING) and path.is_dir() and not path.is_symlink():
             mine = set(ours(path))
             found += [f"{path.name}/{inner.name}" for inner in path.iterdir() if inner not in mine]
-        elif path.name not in (*RUN_FILES, TENSORBOARD) and not _partial(path.name, set(RUN_FILES)):
+        elif path.name not in names and not _partial(path.name, set(RUN_FILES)):
             found.append(path.name)
     return sorted(found)
 
 
 def is_run(run: Path) -> bool:
-    """Whether there are settings and weights."""
-    return (run / CONFIG).is_file() and (run / WEIGHTS).is_file()
+    """Whether there are a run's settings and weights: other programs have files of the same names."""
+    if not (run / WEIGHTS).is_file():
+        return False
+    try:
+        config = json.loads((run / CONFIG).read_bytes()) if (run / CONFIG).is_file() else None
+    except (ValueError, RecursionError):
+        config = None
+    return (isinstance(config, dict) and "format_version" in config) or committed(run) is not None
 
 
 def is_abandoned(run: Path) -> bool:
@@ -89,7 +99,7 @@ def committed(run: Path) -> list[str] | None:
         commit = json.loads((run / STAGING / COMMIT).read_bytes())
         if commit["weights"] == hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest():
             return [str(name) for name in commit["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
 

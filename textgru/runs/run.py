@@ -55,6 +55,13 @@ class Run:
     def read(path: str | Path) -> Run:
         """Reads and checks everything but the numbers. Raises InputError that names the file and what is wrong."""
         path = check_folder(path)
+        try:
+            return Run._read(path)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from error
+
+    @staticmethod
+    def _read(path: Path) -> Run:
         config = _read_config(path)
         record = _record(path / CONFIG, config)
         network = _network_config(path / CONFIG, record)

@@ -63,6 +63,11 @@ class RunWriter:
         return self.path / (TRAINING if self.published else STAGING)
 
     @property
+    def in_place(self) -> bool:
+        """Whether the folder is still the one that is written to: not moved, replaced or removed meanwhile."""
+        return self._lock is not None and self._lock.held
+
+    @property
     def has_state(self) -> bool:
         """Whether there is a state to go on from, in the run's own place."""
         return self.published and (self.scratch / STATE).is_file()
@@ -74,7 +79,8 @@ class RunWriter:
         self._check_place()
         metrics = self._metrics
         facts = {**facts, "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0}
-        write_atomically(self.scratch / STATE, save(dict(arrays), metadata={"facts": json.dumps(facts)}))
+        metadata = {"facts": json.dumps(facts), "sha256": _digest(arrays, json.dumps(facts))}
+        write_atomically(self.scratch / STATE, save(dict(arrays), metadata=metadata))
         with contextlib.suppress(OSError):
             (self.scratch / SET_ASIDE).unlink()
 
@@ -114,6 +120,7 @@ class RunWriter:
 
     def append_metrics(self, event: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl, whole or not at all. Raises StorageError."""
+        self._check_place()
         try:
             with self._metrics.open("ab") as file:
                 end = file.tell()
@@ -160,7 +167,7 @@ class RunWriter:
 
     def _check_place(self) -> None:
         """Raises StorageError unless the folder is still the one that was locked."""
-        if self._lock is None or not self._lock.held:
+        if not self.in_place:
             raise StorageError(f"{self.out}: was moved, replaced or removed while it was being written")
 
     def _let_go(self, *, remove: bool) -> None:
@@ -236,15 +243,15 @@ class NewRun(RunWriter):
             if not self.path.is_dir():
                 raise InputError(f"{out}: is a file; choose another --out")
             odd, is_run = layout.foreign(self.path), layout.is_run(self.path)
-            begun = any((self.path / name).exists() for name in RUN_FILES)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(f"{out}: can't be read: {reason}; choose another --out") from error
+            linked = [name for name in (TRAINING, STAGING) if (self.path / name).is_symlink()]
+        except OSError as error:
+            raise InputError(f"{out}: can't be read: {error.strerror}; choose another --out") from error
         if odd and not is_run:
             raise InputError(f"{out}: holds files that are no textgru run ({odd[0]}); choose another --out")
-        if begun and not self._overwrite:
-            what = "another run" if is_run else "parts of a run"
-            raise InputError(f"{out}: holds {what}; choose another --out, or replace it with --overwrite")
+        if linked:
+            raise InputError(f"{out}: its {linked[0]} is a link to another folder; choose another --out")
+        if is_run and not self._overwrite:
+            raise InputError(f"{out}: holds another run; choose another --out, or replace it with --overwrite")
 
     def _publish(self, weights: bytes) -> None:
         """Puts the weights in their place, and then all that belongs to them: see textgru.runs.layout."""
@@ -293,7 +300,10 @@ class UnfinishedRun(RunWriter):
         try:
             arrays = load_file(path)
             with safe_open(path, framework="np") as file:
-                facts = read_json((file.metadata() or {})["facts"])
+                metadata = file.metadata() or {}
+            facts = read_json(metadata["facts"])
+            if metadata.get("sha256") not in (None, _digest(arrays, metadata["facts"])):
+                raise MismatchError("its bytes are not those that were written")
             self._metrics_bytes = facts["metrics_bytes"]
             if isinstance(self._metrics_bytes, bool) or not isinstance(self._metrics_bytes, int):
                 raise MismatchError(f"metrics_bytes: expected an integer, got {self._metrics_bytes!r}")
@@ -313,8 +323,8 @@ class UnfinishedRun(RunWriter):
         try:
             if (aside := self.scratch / SET_ASIDE).is_file():
                 aside.replace(self.path / WEIGHTS)
-            if self._metrics.is_file() and 0 <= self._metrics_bytes < self._metrics.stat().st_size:
-                os.truncate(self._metrics, self._metrics_bytes)
+            if self._metrics.is_file():  # as a file of its own: a copy of the run may share it by a hard link
+                write_atomically(self._metrics, self._metrics.read_bytes()[: max(self._metrics_bytes, 0)])
         except OSError as error:
             raise StorageError(f"{self.out}: can't be written: {error.strerror}") from error
         self._begun = True
@@ -326,6 +336,15 @@ class UnfinishedRun(RunWriter):
         else:
             self._lock.release(remove=self._lock.made)
             self._lock = None
+
+
+def _digest(arrays: Mapping[str, np.ndarray], facts: str) -> str:
+    """The SHA-256 of a state."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()
 
 
 def _quantized(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -349,7 +368,8 @@ def _finish_replacement(run: Path, files: list[str]) -> None:
     """Moves what belongs to the new weights into place; what was moved already stays. Raises OSError."""
     staging, training = run / STAGING, run / TRAINING
     training.mkdir(exist_ok=True)
-    layout.remove(run / TENSORBOARD, (run / TENSORBOARD).glob(TENSORBOARD_LOGS))
+    if not (run / TENSORBOARD).is_symlink():
+        layout.remove(run / TENSORBOARD, (run / TENSORBOARD).glob(TENSORBOARD_LOGS))
     for name in (CONFIG, TOKENIZER, METRICS):
         _move(staging / name, run / name, name in files)
     for old in layout.ours(training):

@@ -25,6 +25,8 @@ from textgru.text.tokenizer import (
     Blocks,
     StreamDecoder,
     Tokenizer,
+    check_ids,
+    check_text,
     has_only_eos,
     with_eos,
     without_surrogates,
@@ -100,7 +102,7 @@ class ByteLevelTokenizer(Tokenizer):
         return np.concatenate(list(self.encode_blocks([text]))).astype(np.intp)
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
-        return b"".join(self._bytes[i] for i in tokens).decode("utf-8", "replace")
+        return b"".join(self._bytes[i] for i in check_ids(tokens, self.vocab_size).tolist()).decode("utf-8", "replace")
 
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _ByteDecoder(self._bytes)
@@ -144,7 +146,7 @@ class ByteTokenizer(ByteLevelTokenizer):
         return cls(with_eos(backend, eos))
 
     def encode(self, text: str) -> np.ndarray:
-        return np.frombuffer(_utf8(text), np.uint8).astype(np.intp)
+        return np.frombuffer(_utf8(check_text(text)), np.uint8).astype(np.intp)
 
     def encode_blocks(self, blocks: Iterable[str]) -> Iterator[np.ndarray]:
         for block in blocks:

@@ -10,7 +10,16 @@ import numpy as np
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
-from textgru.text.tokenizer import REPLACEMENT, Blocks, StreamDecoder, Tokenizer, has_only_eos, with_eos
+from textgru.text.tokenizer import (
+    REPLACEMENT,
+    Blocks,
+    StreamDecoder,
+    Tokenizer,
+    check_ids,
+    check_text,
+    has_only_eos,
+    with_eos,
+)
 
 UNKNOWN = "<unk>"
 CODE_POINTS = 0x110000
@@ -51,14 +60,14 @@ class CharTokenizer(Tokenizer):
         return cls(backend, settings) if _is_char(settings) else None
 
     def encode(self, text: str) -> np.ndarray:
-        return _look_up(self._ids, _code_points(text)).astype(np.intp)
+        return _look_up(self._ids, _code_points(check_text(text))).astype(np.intp)
 
     def encode_blocks(self, blocks: Iterable[str]) -> Iterator[np.ndarray]:
         for block in blocks:
             yield _look_up(self._ids, _code_points(block))
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
-        return "".join(self._characters[np.asarray(tokens, np.intp)])
+        return "".join(self._characters[check_ids(tokens, self.vocab_size)])
 
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _CharDecoder(self._characters)

@@ -11,7 +11,7 @@ import tokenizers
 
 from textgru.errors import InputError
 from textgru.text.joined_windows import encode_windows, fits_one_window
-from textgru.text.tokenizer import REPLACEMENT, StreamDecoder, Tokenizer, without_surrogates
+from textgru.text.tokenizer import REPLACEMENT, StreamDecoder, Tokenizer, check_ids, without_surrogates
 from textgru.text.tokenizer_file import encode_batch, library_errors
 
 MOST_HELD = 16  # tokens that wait for the rest of a character
@@ -52,7 +52,7 @@ class CustomTokenizer(Tokenizer):
             yield ids.astype(self.id_type)
 
     def decode(self, tokens: np.ndarray | list[int]) -> str:
-        ids = self._without_broken_bytes([int(i) for i in tokens if i != self.eos_id])
+        ids = self._without_broken_bytes([i for i in check_ids(tokens, self.vocab_size).tolist() if i != self.eos_id])
         with library_errors("tokenizer: it can't decode these tokens"):
             return str(self.backend.decode(ids, skip_special_tokens=False))
 

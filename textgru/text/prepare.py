@@ -54,7 +54,7 @@ def encode_text(
     one, <|endoftext|>. `on_progress(what, done, total)` is called with the bytes of the files. Raises InputError.
     """
     named = tokenizer if isinstance(tokenizer, str) and tokenizer not in KINDS else ""
-    if named.endswith(".json") or (named and Path(named).exists()):
+    if named and (named.endswith(".json") or status(Path(named)) is not None):
         if vocab_size is not None:
             raise InputError("vocab_size: only a new bpe tokenizer has one to set")
         tokenizer = Tokenizer.load(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from textgru.text.file_search import status
 STANDARD_INPUT = "-"
 _DEVICES = Path("/dev")  # where names such as /dev/stdin may stand for something open already, read from where it is
 _BLOCK_BYTES = 1 << 20
+_PIECE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,24 @@ def _copy(shown_name: str, source: IO[bytes], target: Path) -> None:
 def _blocks(shown_name: str, source: IO[bytes]) -> Iterator[bytes]:
     """What there is to read, as it comes: a terminal's end is told only once."""
     try:
-        while data := source.read1(_BLOCK_BYTES):  # type: ignore[attr-defined]
+        while True:
+            _wait_for(source)
+            if not (data := source.read1(_BLOCK_BYTES)):  # type: ignore[attr-defined]
+                return
             yield data
     except OSError as error:
         raise InputError(f"{shown_name}: can't be read: {error.strerror}") from error
+
+
+def _wait_for(source: IO[bytes]) -> None:
+    """Until there is something to read, or the end. A signal that comes just before a read that blocks would be noticed
+    only after it, so that one waits in short pieces."""
+    try:
+        descriptor = source.fileno()
+        while not select.select([descriptor], [], [], _PIECE_SECONDS)[0]:
+            pass
+    except (AttributeError, ValueError, OSError):  # not what select knows: a stream that is no file
+        return
 
 
 def _standard_input() -> os.stat_result | None:

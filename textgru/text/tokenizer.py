@@ -16,6 +16,7 @@ import tokenizers
 from tokenizers import AddedToken
 
 from textgru.errors import InputError
+from textgru.paths import given_path
 from textgru.text.tokenizer_file import parse, read_text
 
 KINDS = ("char", "byte", "bpe")  # that are learned from a text
@@ -76,6 +77,8 @@ class Tokenizer(ABC):
 
         Raises InputError for values that can't be.
         """
+        if not callable(blocks):
+            raise TypeError(f"blocks: expected a function that yields the text, got {type(blocks).__name__}")
         if vocab_size is not None and kind != "bpe":
             raise InputError(
                 f"vocab_size: only the bpe tokenizer has one to set; a {kind} tokenizer takes what it finds"
@@ -88,6 +91,7 @@ class Tokenizer(ABC):
     @staticmethod
     def load(path: str | Path) -> Tokenizer:
         """The tokenizer in a tokenizer.json. Raises InputError if it can't be read."""
+        path = given_path("tokenizer", path)
         try:
             return Tokenizer.from_json(read_text(path))
         except InputError as error:
@@ -96,6 +100,7 @@ class Tokenizer(ABC):
     @staticmethod
     def from_json(text: str) -> Tokenizer:
         """The tokenizer in the text of a tokenizer.json. Raises InputError if it isn't one."""
+        check_text(text)
         backend, settings = parse(text)
         found = (tokenizer.of_settings(backend, settings) for tokenizer in Tokenizer._kinds)
         return next(tokenizer for tokenizer in found if tokenizer is not None)
@@ -167,6 +172,24 @@ def has_only_eos(settings: dict[str, Any]) -> bool:
     return not added or (len(added) == 1 and added[0]["content"] == END_OF_TEXT and added[0]["special"])
 
 
+def check_text(text: object) -> str:
+    """The text; raises TypeError unless it is a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"text: expected a str, got {type(text).__name__}")
+    return text
+
+
+def check_ids(tokens: object, vocab_size: int) -> np.ndarray:
+    """The ids (n,) intp; raises TypeError unless they are integers, IndexError unless each is below vocab_size."""
+    ids = np.asarray(tokens)
+    if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
+        raise TypeError(f"tokens: expected a sequence of integers, got {type(tokens).__name__}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
+        raise IndexError(f"tokens: expected ids from 0 to {vocab_size - 1}, got {ids.min()} to {ids.max()}")
+    return ids.astype(np.intp)
+
+
 def without_surrogates(text: str) -> str:
     """Half of a surrogate pair (a byte of the command line that was no UTF-8) can't be encoded: U+FFFD instead."""
+    check_text(text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ MOST_TOKENS = 1 << 20  # ids that a vocabulary may have: four times those of the
 MOST_IDS_A_TOKEN, SPARE_IDS = 4, 1024  # of a vocabulary with gaps: every id takes a row of the network
 MOST_BYTES = 256_000_000
 DEEPEST = 64  # objects and arrays in one another
+MOST_GROWTH = 1000  # characters that a normalizer may make of one
 LONGEST_INPUT = 1000  # characters of a word that WordPiece looks up; it takes the third power of them
 ANY_TEXT = "Some text, 12\u00e9\u65e5\n"
 LONGEST_MESSAGE = 200  # characters that are shown of what the library says
@@ -174,8 +176,20 @@ def _check_range(highest: int, count: int) -> None:
         raise InputError(f"tokenizer: an id of {highest:,} is too high for {count:,} tokens; number them from 0 on")
 
 
+def _growth(part: Any) -> float:
+    """How many characters the replacements in a normalizer, or in parts of one, may make of each, one after another."""
+    if isinstance(part, list):
+        return prod(_growth(one) for one in part)
+    if not isinstance(part, dict):
+        return 1.0
+    content = part.get("content") if part.get("type") == "Replace" else None
+    return max(1.0, float(len(content)) if isinstance(content, str) else 1.0) * _growth(part.get("normalizers"))
+
+
 def _check_sizes(settings: dict[str, Any]) -> None:
-    """Raises InputError for what the library would panic at, or take too long for."""
+    """Raises InputError for what the library would panic at, take too long for, or all memory."""
+    if _growth(settings.get("normalizer")) > MOST_GROWTH:
+        raise InputError(f"tokenizer: its normalizer may make more than {MOST_GROWTH:,} characters of one")
     model = settings["model"]
     longest = model.get("max_input_chars_per_word")
     if isinstance(longest, int) and longest > LONGEST_INPUT:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
 from textgru.core.machine import memory_bytes
-from textgru.errors import InputError, TextgruError, percent, shown
+from textgru.errors import InputError, StorageError, TextgruError, percent, shown
 from textgru.generation.generate import stream
 from textgru.generation.sampling import Sampling
 from textgru.model.config import NetworkConfig
@@ -38,6 +39,8 @@ from textgru.training.trainer import Trainer
 from textgru.typed import MismatchError, Range, check_fields, read_fields
 
 MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
+WORSE_THAN_GUESSING = 1.0  # nats: a run is replaced by none that is further from guessing every token alike
+SLACK = 1 << 16  # bytes of the smaller files
 METRICS_STEPS = 10  # a training step in so many goes to metrics.jsonl
 SAMPLE_LENGTH = 300  # tokens
 SAMPLING = Sampling(temperature=0.8)
@@ -350,6 +353,11 @@ class TrainingRun:
                 self._writer.append_metrics(ended)
                 if event.reason != "stopped":
                     self._writer.finish()
+                if not self._writer.published:
+                    raise TextgruError(
+                        f"{self.out}: the run in it stays: no evaluation of this training came near to guessing every "
+                        "token alike; try a lower --learning-rate"
+                    )
             elif isinstance(event, StepEvent) and event.step % METRICS_STEPS == 0:
                 self._writer.append_metrics({"event": "step", **asdict(event)})
             if self._log is not None:
@@ -374,6 +382,11 @@ class TrainingRun:
     def can_go_on(self) -> bool:
         """Whether there is a checkpoint that `resume` goes on from."""
         return self._writer.has_state
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the run directory is still the one that this training writes to."""
+        return self._writer.in_place
 
     @property
     def published(self) -> bool:
@@ -423,8 +436,30 @@ class TrainingRun:
             self._writer.save_weights(self.network, {})
 
     def _save(self, event: EvaluationEvent) -> None:
+        if isinstance(self._writer, NewRun) and self._writer.replaces and not self._writer.published:
+            if not self._may_replace(event):
+                return
+            self._check_room()
         if self.trainer.off_plan:
             self._writer.set_weights_aside()
         scores = asdict(event)
         del scores["best"], scores["seconds"]  # the same training gives the same file
         self._writer.save_weights(self.network, scores)
+
+    def _may_replace(self, event: EvaluationEvent) -> bool:
+        """Whether these weights are good enough to take the place of another run: not far worse than guessing."""
+        loss = event.train_loss if event.val_loss is None else event.val_loss
+        return loss <= log(self.tokenizer.vocab_size) + WORSE_THAN_GUESSING
+
+    def _check_room(self) -> None:
+        """Raises StorageError unless weights and a checkpoint fit on the disk beside the run that they replace."""
+        needed = sum(array.nbytes for array in self.trainer.state()[0].values()) + self.network.parameters.values.nbytes
+        try:
+            free = shutil.disk_usage(self._writer.path).free
+        except OSError:
+            return
+        if free < needed + SLACK:
+            raise StorageError(
+                f"{self.out}: the run in it stays: no room for another, which takes {needed / 1e6:,.1f} MB more; "
+                f"{free / 1e6:,.1f} MB are free"
+            )
