@@ -188,7 +188,11 @@ def _growth(part: Any) -> float:
 
 def _check_sizes(settings: dict[str, Any]) -> None:
     """Raises InputError for what the library would panic at, take too long for, or all memory."""
-    if _growth(settings.get("normalizer")) > MOST_GROWTH:
+    try:
+        growth = _growth(settings.get("normalizer"))
+    except RecursionError as error:
+        raise InputError("tokenizer: its normalizers are nested too deeply") from error
+    if growth > MOST_GROWTH:
         raise InputError(f"tokenizer: its normalizer may make more than {MOST_GROWTH:,} characters of one")
     model = settings["model"]
     longest = model.get("max_input_chars_per_word")
