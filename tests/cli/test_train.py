@@ -198,7 +198,8 @@ def test_a_good_run_is_not_replaced_by_one_that_went_wrong(fails, run, text_file
     shutil.copytree(run, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     options = ("--overwrite", "--lr", rate, "--warmup", 0, "--max-steps", 20, *SMALL)
-    fails("train", text_file, "--out", tmp_path / "run", *options, code=1)
+    line = fails("train", text_file, "--out", tmp_path / "run", *options, code=1)
+    assert "are kept" not in line
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 

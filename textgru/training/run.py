@@ -435,16 +435,18 @@ class TrainingRun:
                 raise TextgruError("the loss is no longer finite, nothing was saved; try a lower --learning-rate")
             self._writer.save_weights(self.network, {})
 
-    def _save(self, event: EvaluationEvent) -> None:
+    def _save(self, event: EvaluationEvent) -> bool:
+        """Saves the weights; whether they were good enough for it."""
         if isinstance(self._writer, NewRun) and self._writer.replaces and not self._writer.published:
             if not self._may_replace(event):
-                return
+                return False
             self._check_room()
         if self.trainer.off_plan:
             self._writer.set_weights_aside()
         scores = asdict(event)
         del scores["best"], scores["seconds"]  # the same training gives the same file
         self._writer.save_weights(self.network, scores)
+        return True
 
     def _may_replace(self, event: EvaluationEvent) -> bool:
         """Whether these weights are good enough to take the place of another run: not far worse than guessing."""

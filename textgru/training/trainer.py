@@ -78,8 +78,8 @@ def set_generator(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
 
 
 class Trainer:
-    """Trains a network on a corpus. Iterate over `events()`; `save` is called for each evaluation that is the best,
-    `checkpoint` when what going on needs is to be saved: `state()`.
+    """Trains a network on a corpus. Iterate over `events()`. `save` is called for each evaluation that is the best, and
+    may return false where it kept nothing; `checkpoint` when what going on needs is to be saved: `state()`.
 
     `started` is when the minutes began to count, by time.perf_counter.
     """
@@ -90,7 +90,7 @@ class Trainer:
         corpus: Corpus,
         config: TrainingConfig,
         *,
-        save: Callable[[EvaluationEvent], None],
+        save: Callable[[EvaluationEvent], bool | None],
         rng: np.random.Generator,
         checkpoint: Callable[[], None] | None = None,
         started: float | None = None,
@@ -103,6 +103,7 @@ class Trainer:
         self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self.best: EvaluationEvent | None = None
+        self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
         self._hidden = network.initial_state(config.batch_size)
         self._progress_made = _Progress()
         self._rng = rng
@@ -159,6 +160,7 @@ class Trainer:
         self.batches.go_on_at(kept.offset, kept.next_step)
         set_generator(self._rng, kept.rng)
         self._progress_made, self.best = kept.progress, kept.best
+        self._saved = kept.best
         self.optimizer.steps = kept.optimizer_steps
         self._started = perf_counter() - kept.seconds
         for name, target in targets.items():
@@ -211,7 +213,7 @@ class Trainer:
                     made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
                     self._wait_for_progress(event)
                     if event.best:
-                        self._save(event)
+                        self._saved = event if self._save(event) is not False else self._saved
                         self.best = event
                 last_evaluation = perf_counter()
                 made.loss_sum, made.loss_count = 0.0, 0
@@ -289,7 +291,7 @@ class Trainer:
         return float(losses.mean())
 
     def _diverged(self, step: int, what: str) -> TextgruError:
-        kept = f"; the weights of step {self.best.step} are kept" if self.best else ""
+        kept = f"; the weights of step {self._saved.step} are kept" if self._saved else ""
         return TextgruError(f"step {step}: the {what} is no longer finite{kept}; try a lower --learning-rate")
 
     def _time_limit(self) -> float | None:
