@@ -135,6 +135,8 @@ class LanguageModel:
         be written, or holds a run and `overwrite` is false.
         """
         _check_precision(precision)
+        if not isinstance(overwrite, bool):
+            raise InputError(f"overwrite: expected true or false, got {overwrite!r}")
         config: dict[str, Any] = {"network": network_settings(self.network.config)}
         config["tokenizer"] = {"kind": self.tokenizer.kind}
         if self.run is not None:

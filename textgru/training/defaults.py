@@ -65,7 +65,7 @@ def resolve(
         preset = choose_preset(config, train_tokens, vocab_size)
     shape = asdict(_preset(preset)) if preset is not None else {}
     shape = {**shape, **network}
-    if shape.get("tie_weights") and "embedding_size" not in network:
+    if shape.get("tie_weights") is True and "embedding_size" not in network:
         shape["embedding_size"] = shape.get("hidden_size", NetworkConfig.hidden_size)
     complete = NetworkConfig(vocab_size, **shape)
     if "dropout" not in network:
@@ -125,6 +125,6 @@ def operations_a_second(precision: str) -> float:
 
 
 def _preset(name: str) -> Preset:
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]

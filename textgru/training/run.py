@@ -209,8 +209,8 @@ class TrainingRun:
     ) -> None:
         started = perf_counter()
         self._threads_before = get_num_threads()
-        self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
         wanted = _Wanted(val_fraction, sample_every, separate_documents, overwrite, cache, tensorboard, allow_unknown)
+        self._log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
         self._sample_every, val_fraction = wanted.sample_every, wanted.val_fraction
         network, training = _given(network), _given(training)
         first = Run.read(init_from) if init_from is not None else None
