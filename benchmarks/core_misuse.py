@@ -403,20 +403,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trace", default=os.devnull)
+    parser.add_argument("--trace", metavar="FILE")
     options = parser.parse_args()
     faulthandler.enable()
     warnings.simplefilter("ignore")
     outcomes: Counter[str] = Counter()
-    with open(options.trace, "w", buffering=1) as file:  # noqa: PTH123
+    with open(options.trace or os.devnull, "w", buffering=1) as file:  # noqa: PTH123
         for case in range(options.cases):
             last: list[str] = []
 
             def trace(line: str, case: int = case, last: list[str] = last) -> None:
                 last.append(line)
-                file.seek(0)
-                file.truncate()
-                print(case, line, file=file)
+                if options.trace:
+                    file.seek(0)
+                    file.truncate()
+                    print(case, line, file=file)
 
             faulthandler.dump_traceback_later(60, exit=True)  # a call that hangs
             try:
