@@ -51,8 +51,8 @@ def test_a_signal_at_the_beginning_leaves_nothing_and_no_traceback(text_file, tm
     os.close(reading)
     os.close(writing)
     assert process.returncode in (-number, 128 + number)
-    assert "Traceback" not in err or "textgru" not in err, "Python's own start is not ours to guard"
-    assert err.strip() in ("", "textgru: error: interrupted", "textgru: error: ended by SIGTERM") or seconds == 0.1
+    if "textgru/entry.py" in err or "Traceback" not in err:  # Python's own start is not ours to guard
+        assert err.strip() in ("", "textgru: error: interrupted", "textgru: error: ended by SIGTERM")
     assert os.listdir(tmp_path) == []
 
 

@@ -84,7 +84,11 @@ def read_config(context: click.Context, _parameter: click.Parameter, value: str 
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no TOML: it is not in UTF-8 (byte {error.start:,}); save it as UTF-8") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: no TOML: nested too deeply") from error
+    except ValueError as error:
         raise InputError(f"{path}: no TOML: {error}") from error
     spelled = {word.lstrip("-"): p.name for p in context.command.params for word in p.opts if p.name}  # lr as well
     settings = {spelled.get(name, name).replace("-", "_"): setting for name, setting in settings.items()}

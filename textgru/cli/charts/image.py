@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from io import BytesIO
@@ -34,6 +35,7 @@ def check_image(file: str | Path) -> Path:
             raise InputError(f"{path}: is no file that can be replaced; choose another name")
     except OSError as error:
         raise InputError(f"{path}: can't be written: {error.strerror}; choose another name") from error
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its files
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
