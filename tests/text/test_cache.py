@@ -145,7 +145,7 @@ def test_a_full_disk_under_the_cache_is_no_failure(encoded_before, cache, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("textgru.text.cache.os.link", full)
-    monkeypatch.setattr("textgru.text.cache.shutil.copyfile", full)
+    monkeypatch.setattr("textgru.atomic_files.shutil.copyfile", full)
     assert not encoded_before()
     assert list(cache.iterdir()) == []
 

@@ -15,6 +15,8 @@ import pytest
 import textgru
 from tests.texts import sentences
 from textgru.analysis.evaluate import Score
+from textgru.core import get_num_threads, set_num_threads
+from textgru.core.products import product_kernels, set_product_kernels
 from textgru.runs.writer import NewRun
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent
 from textgru.training.run import TrainingRun
@@ -280,3 +282,29 @@ def test_weights_that_do_not_fit_are_refused(text_file, tmp_path, whole):
         textgru.train(text_file, tmp_path / "run", init_from=tmp_path / "none")
     assert not (tmp_path / "run").exists()
     textgru.train(text_file, tmp_path / "run", init_from=whole, dropout=0.5, max_steps=1, batch_size=8, seq_length=16)
+
+
+def test_a_run_is_replaced_only_where_there_is_room_for_both(text_file, tmp_path, whole, monkeypatch):
+    shutil.copytree(whole, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    with (
+        TrainingRun([text_file], tmp_path / "run", network=SHAPE, training=SETTINGS, overwrite=True) as run,
+        pytest.raises(textgru.TextgruError, match=r"the run in it stays: no room for another, which takes .* MB more"),
+    ):
+        list(run.events())
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_threads_and_products_are_those_of_the_run_and_afterwards_those_before(text_file, tmp_path):
+    set_num_threads(3)
+    abandon(start(text_file, tmp_path / "run", deterministic=True), 20)
+    set_num_threads(1)
+    before, during = product_kernels(), []
+    textgru.resume(tmp_path / "run", on_event=lambda _: during.append(get_num_threads()))
+    assert set(during) == {3}
+    assert (get_num_threads(), product_kernels()) == (1, before)
+    set_product_kernels("blas")
+    textgru.train(text_file, tmp_path / "other", deterministic=True, **{**SHAPE, **SETTINGS, "max_steps": 2})
+    assert product_kernels() == "blas"

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from textgru.atomic_files import link_or_copy
 from textgru.core import get_num_threads
 from textgru.errors import InputError, shown
 from textgru.text.file_hash import hash_file
@@ -72,7 +72,7 @@ class TokenCache:
                 return None
             facts = json.loads((entry / FACTS).read_bytes())
             tokenizer = (entry / TOKENIZER).read_bytes()
-            _link_or_copy(entry / TOKENS, tokens)
+            link_or_copy(entry / TOKENS, tokens)
             if tokens.stat().st_size == facts["bytes"] and hashlib.sha256(tokenizer).hexdigest() == facts[TOKENIZER]:
                 with contextlib.suppress(OSError):
                     os.utime(entry)  # used now
@@ -92,7 +92,7 @@ class TokenCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             new = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.folder))
             try:
-                _link_or_copy(tokens, new / TOKENS)
+                link_or_copy(tokens, new / TOKENS)
                 _write(new / TOKENIZER, tokenizer.encode())
                 facts = {**facts, "bytes": size, TOKENIZER: hashlib.sha256(tokenizer.encode()).hexdigest()}
                 _write(new / FACTS, json.dumps(facts).encode())
@@ -196,21 +196,6 @@ def _expanded(folder: str) -> Path | None:
     """The folder, ~ being the user's home; None where there is no such home."""
     path = Path(os.path.expanduser(folder))  # noqa: PTH111 (Path.expanduser raises where there is none)
     return None if path.parts and path.parts[0].startswith("~") else path
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where the file system has them; raises OSError where there is nothing to link to or no room."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        try:
-            shutil.copyfile(source, target)
-            _flush(target)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
 
 
 def _write(path: Path, data: bytes) -> None:

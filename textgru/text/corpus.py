@@ -74,9 +74,8 @@ class Corpus:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            folder = next(path for path in target.absolute().parents if "/." not in path.as_posix())
             raise StorageError(
-                f"{shown(folder)}: the encoded text, {target.name}: can't be written: {error.strerror}"
+                f"{shown(target.parent)}: the encoded text, {target.name}: can't be written: {error.strerror}"
             ) from error
         if not characters:
             raise InputError(f"{', '.join(map(shown, paths))}: no text in it; give a file with some text")
