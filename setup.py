@@ -24,10 +24,7 @@ CHECKED = os.environ.get("TEXTGRU_CHECKED", "") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
-MODULES = [
-    "arrays", "blas", "dropout", "gru_blas", "gru_packed", "gru_passes", "lookup", "loss", "optim", "packing",
-    "products", "quantization", "row_copies", "simd", "step", "sums", "threads",
-]  # fmt: skip
+MODULES = [".".join(path.relative_to(CORE).with_suffix("").parts) for path in sorted(CORE.rglob("*.pyx"))]
 
 # Not -ffast-math: it deletes NaN checks, and some linkers then add code that flushes denormals in the whole process.
 VECTOR_FLAGS = [
@@ -78,16 +75,16 @@ class BuildCore(build_ext):
         super().build_extensions()
 
     def openmp_flags(self):
-        for flags in (["-fopenmp"],) if sys.platform != "darwin" else (["-Xclang", "-fopenmp", "-lomp"],):
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder, "probe.c")
-                source.write_text(OPENMP_PROBE)
-                try:
-                    objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-                    self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
-                    return flags
-                except (CompileError, LinkError):
-                    continue
+        flags = ["-fopenmp"] if sys.platform != "darwin" else ["-Xclang", "-fopenmp", "-lomp"]
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(OPENMP_PROBE)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+                return flags
+            except (CompileError, LinkError):
+                pass
         print(
             "\n*** textgru: this compiler has no OpenMP. The core is built SINGLE-THREADED and will use one CPU."
             "\n*** For threads, install a compiler with OpenMP (gcc has it) and install textgru again.\n",
@@ -119,7 +116,7 @@ class BuildCore(build_ext):
         return objects
 
     def vendor_openblas(self):
-        """Copies the library to textgru/core/openblas, where the modules' run path looks for it."""
+        """Copies the library to textgru/core/openblas, where the run path of the BLAS's module looks for it."""
         root = Path() if self.inplace else Path(self.build_lib)
         target = root / CORE / "openblas"
         shutil.rmtree(target, ignore_errors=True)
@@ -131,14 +128,14 @@ class BuildCore(build_ext):
 
 
 def extension(name):
-    uses_blas = name == "blas"
+    uses_blas = name.endswith(".blas")
     return Extension(
         f"textgru.core.{name}",
-        [str(CORE / f"{name}.pyx")],
+        [str(CORE.joinpath(*name.split(".")).with_suffix(".pyx"))],
         include_dirs=[numpy.get_include(), str(KERNELS), scipy_openblas32.get_include_dir()],
         library_dirs=[scipy_openblas32.get_lib_dir()] if uses_blas else [],
         libraries=[scipy_openblas32.get_library()] if uses_blas else [],
-        extra_link_args=["-Wl,-rpath,$ORIGIN/openblas"] if uses_blas and sys.platform == "linux" else [],
+        extra_link_args=["-Wl,-rpath,$ORIGIN/../openblas"] if uses_blas and sys.platform == "linux" else [],
         extra_compile_args=["-O2", "-g0"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
         depends=[str(path) for path in KERNELS.glob("*.h")],

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from textgru.core import blas, get_num_threads, simd
+from textgru.core import get_num_threads, simd
+from textgru.core._products import blas
 from textgru.core.threads import wait_seconds
 
 # vocabulary, embedding, hidden, layers, batch, steps

@@ -45,13 +45,13 @@ from textgru.core import (
     sums,
     threads,
 )
-from textgru.core.dropout import dropout
+from textgru.core._support.dropout import dropout
 from textgru.core.optim import lerp
 from textgru.core.parameters import Parameters
 from textgru.core.products import Products, choose_precision, set_product_kernels
-from textgru.core.row_order import RowOrder
-from textgru.core.step import TokenStep
-from textgru.core.workspace import Workspace
+from textgru.core._sequence.row_order import RowOrder
+from textgru.core._stepping.token_step import TokenStep
+from textgru.core._support.workspace import Workspace
 
 REFUSALS = (TypeError, ValueError, IndexError, RuntimeError, AttributeError, KeyError, MemoryError, OverflowError)
 MARGIN = 64  # elements on both sides of an array, to see what is written beyond it

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.common import CONFIGURATIONS, blas_gflops, parse_arguments, print_machine, print_table, timed
 from textgru.core import GRU, AdamW, Linear, flatten, get_num_threads, set_num_threads, simd, softmax_cross_entropy
-from textgru.core.step import TokenStep
+from textgru.core._stepping.token_step import TokenStep
 
 
 def median_seconds(function: Callable[[], object], rounds: int) -> float:

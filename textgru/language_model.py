@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from textgru.analysis.evaluate import Score, evaluate
-from textgru.core.step import PRECISIONS
+from textgru.core._stepping.token_step import PRECISIONS
 from textgru.errors import InputError, percent
 from textgru.generation.generate import stream
 from textgru.generation.sampling import Sampling

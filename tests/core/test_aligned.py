@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from textgru.core import Parameters, aligned
-from textgru.core.packing import pack, pack_int8
-from textgru.core.workspace import Workspace
+from textgru.core import Parameters
+from textgru.core._support import aligned
+from textgru.core._products.packing import pack, pack_int8
+from textgru.core._support.workspace import Workspace
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.float32, np.float64])

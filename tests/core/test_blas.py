@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from textgru.core import blas, set_num_threads
+from textgru.core import set_num_threads
+from textgru.core._products import blas
 
 SIZES = [0, 1, 3, 17, 65]
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-12}

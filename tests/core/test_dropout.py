@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from textgru.core import set_num_threads, simd
-from textgru.core.dropout import dropout
+from textgru.core._support.dropout import dropout
 
 
 def mask(n, p, key):

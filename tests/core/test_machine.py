@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from textgru.core.machine import available_cpus, cpu_quota, memory_bytes
+from textgru.core._support.machine import available_cpus, cpu_quota, memory_bytes
 
 V2 = "0::/a/b\n"
 V1 = "5:memory:/m\n3:cpu,cpuacct:/docker/1\n"

@@ -30,7 +30,7 @@ def test_odd_calls_are_refused_or_end_well(seed, tmp_path):
 CALLS = """
 import numpy as np
 from textgru.core import GRU, AdamW, Embedding, Linear, WeightAverage, flatten, set_num_threads
-from textgru.core.step import TokenStep
+from textgru.core._stepping.token_step import TokenStep
 
 set_num_threads(2)
 layer = Linear(300, 200, seed=0)
@@ -133,7 +133,7 @@ FORK = """
 import os, signal
 import numpy as np
 from textgru.core import GRU, AdamW, Linear, flatten, get_num_threads, set_num_threads, softmax_cross_entropy
-from textgru.core.step import TokenStep
+from textgru.core._stepping.token_step import TokenStep
 
 def everything():
     gru, output = GRU(100, 300, 2, seed=0), Linear(300, 300, seed=0)

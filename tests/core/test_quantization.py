@@ -5,9 +5,9 @@ import pytest
 
 from tests.reference import sigmoid
 from textgru.core import GRU, Linear, set_num_threads, simd
-from textgru.core.packing import pack_int8
+from textgru.core._products.packing import pack_int8
 from textgru.core.quantization import dequantize_rows, quantize_rows
-from textgru.core.step import TokenStep
+from textgru.core._stepping.token_step import TokenStep
 
 every_set = pytest.mark.parametrize("name", simd.supported_instruction_sets())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from textgru.core.row_order import RowOrder
+from textgru.core._sequence.row_order import RowOrder
 
 SIZES = [(1, 1), (3, 31), (1, 32), (4, 33), (5, 65)]
 every_size = pytest.mark.parametrize(("steps", "batch"), SIZES, ids=str)

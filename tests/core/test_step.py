@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from textgru.core import GRU, Linear, set_num_threads, simd
-from textgru.core.packing import pack
-from textgru.core.step import TokenStep
+from textgru.core._products.packing import pack
+from textgru.core._stepping.token_step import TokenStep
 from textgru.core.threads import has_openmp
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -154,8 +154,8 @@ def test_generate_is_step_and_draw(reset_after, layers, hidden, threads, precisi
 def test_threads_that_wait_long_do_not_share(monkeypatch):
     set_num_threads(2)
     waits, seconds = [70e-9] * 3 + [1e-6] * 3, itertools.count(1, 0.1)
-    monkeypatch.setattr("textgru.core.step.wait_seconds", lambda *_: waits.pop(0))
-    monkeypatch.setattr("textgru.core.step.perf_counter", lambda: next(seconds))
+    monkeypatch.setattr("textgru.core._stepping.token_step.wait_seconds", lambda *_: waits.pop(0))
+    monkeypatch.setattr("textgru.core._stepping.token_step.perf_counter", lambda: next(seconds))
     parts, u = network(130, 5, 200, 1, dtype=np.float32), np.random.default_rng(1).random(20)
     step, alone = TokenStep(*parts), TokenStep(*parts)
     used, tokens = [], []

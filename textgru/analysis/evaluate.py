@@ -75,7 +75,7 @@ def evaluate(
             on_progress(last * rows, targets)
     rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
     if len(rest) > 1:
-        last_state = np.ascontiguousarray(state[:, -1:])
+        last_state = tuple(np.ascontiguousarray(array[:, -1:]) for array in state)
         losses, _ = network.losses(rest[:-1, None].copy(), rest[1:, None].copy(), last_state)
         total += float(losses.sum())
     return Score(total / targets, targets)

@@ -39,7 +39,7 @@ def info(run: str | None, as_json: bool, system: bool) -> None:
 
 def _system() -> dict[str, Any]:
     from textgru import __version__
-    from textgru.core import blas, get_num_threads, products, simd, threads
+    from textgru.core import get_num_threads, products, simd, threads
 
     return {
         "textgru": __version__,
@@ -48,7 +48,7 @@ def _system() -> dict[str, Any]:
         "bf16_products": "native" if simd.bf16_is_fast() else "emulated",
         "int8_products": "native" if simd.int8_is_fast() else "plain C",
         "fp32_products": "packed" if products.product_kernels() == "packed" else "BLAS",
-        "blas": blas.blas_version(),
+        "blas": products.blas_version(),
         "openmp": "yes" if threads.has_openmp() else "no: built single-threaded",
         "threads": get_num_threads(),
         "cpus": threads.available_cpus(),

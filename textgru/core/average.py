@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from textgru.core import aligned
-from textgru.core.checks import check_apart, check_number, check_output, check_size
-from textgru.core.fixed import Fixed
+from textgru.core._support import aligned
+from textgru.core._support.checks import check_apart, check_number, check_output, check_size
+from textgru.core._support.fixed import Fixed
 from textgru.core.optim import lerp
 from textgru.core.parameters import Parameters, check_parameters
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgru.core.checks import (
+from textgru.core._support.checks import (
     check_apart,
     check_array,
     check_flag,
@@ -16,9 +16,9 @@ from textgru.core.checks import (
     leading,
     own_index,
 )
-from textgru.core.lookup import gather, scatter_add
+from textgru.core._support.lookup import gather, scatter_add
 from textgru.core.parameters import Layer
-from textgru.core.sums import column_sums
+from textgru.core._support.sums import column_sums
 
 
 class Embedding(Layer):

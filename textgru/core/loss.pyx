@@ -5,10 +5,10 @@ import numpy as np
 from cython cimport floating
 from cython.parallel cimport prange
 
-from textgru.core.simd cimport kernels
-from textgru.core.threads cimport threads_for
+from textgru.core._support.threads cimport threads_for
+from textgru.core._support.typed_kernels cimport cross_entropy
 
-from textgru.core.checks import check_apart, check_floats, check_number, check_output, own_index
+from textgru.core._support.checks import check_apart, check_floats, check_number, check_output, own_index
 
 
 def softmax_cross_entropy(logits, targets, *, dlogits=None, scale=1.0):
@@ -43,9 +43,4 @@ def _cross_entropy(
         dlogits_view = dlogits
         d = &dlogits_view[0, 0]
     for i in prange(N, num_threads=threads, schedule="static", nogil=True):
-        if floating is float:
-            losses[i] = kernels.f32.cross_entropy(
-                V, &logits[i, 0], targets[i], scale, d + i * V if d != NULL else NULL)
-        else:
-            losses[i] = kernels.f64.cross_entropy(
-                V, &logits[i, 0], targets[i], scale, d + i * V if d != NULL else NULL)
+        losses[i] = cross_entropy(V, &logits[i, 0], targets[i], scale, d + i * V if d != NULL else d)

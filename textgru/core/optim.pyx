@@ -6,14 +6,14 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport pow
 
-from textgru.core.simd cimport kernels
-from textgru.core.threads cimport threads_for
+from textgru.core._support.threads cimport threads_for
+from textgru.core._support.typed_kernels cimport adamw_row, lerp_row, sum_squares
 
-from textgru.core import aligned
-from textgru.core.checks import (
+from textgru.core._support import aligned
+from textgru.core._support.checks import (
     check_apart, check_array, check_floats, check_integer, check_number, check_output, sizes
 )
-from textgru.core.fixed import Fixed
+from textgru.core._support.fixed import Fixed
 from textgru.core.parameters import ALIGNMENT, check_parameters
 
 # Elements that a thread takes at a time. Sums are made block by block, then over the blocks in order: the same bits
@@ -34,10 +34,7 @@ def _block_sums(const floating[::1] x, double[::1] sums):
     cdef Py_ssize_t block, size
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
         size = min(BLOCK, n - block * BLOCK)
-        if floating is float:
-            sums[block] = kernels.f32.sum_squares(size, &x[block * BLOCK])
-        else:
-            sums[block] = kernels.f64.sum_squares(size, &x[block * BLOCK])
+        sums[block] = sum_squares(size, &x[block * BLOCK])
 
 
 def gradient_norm(parameters) -> float:
@@ -141,14 +138,9 @@ def _adamw(
             size = min(n // LINE * (shard + 1) // threads * LINE, ends[i]) - begin
             if size <= 0:
                 continue
-            if floating is float:
-                kernels.f32.adamw(
-                    size, gradient_scale, lr, beta1, beta2, eps, decays[i], correction1, correction2,
-                    &g[begin], &m[begin], &v[begin], &w[begin])
-            else:
-                kernels.f64.adamw(
-                    size, gradient_scale, lr, beta1, beta2, eps, decays[i], correction1, correction2,
-                    &g[begin], &m[begin], &v[begin], &w[begin])
+            adamw_row(
+                size, gradient_scale, lr, beta1, beta2, eps, decays[i], correction1, correction2,
+                &g[begin], &m[begin], &v[begin], &w[begin])
 
 
 def lerp(y, x, weight) -> None:
@@ -172,7 +164,4 @@ def _lerp(floating[::1] y, const floating[::1] x, double weight):
     for block in prange(blocks, num_threads=threads, schedule="static", nogil=True):
         i = block * BLOCK
         size = min(BLOCK, n - i)
-        if floating is float:
-            kernels.f32.lerp(size, weight, &x[i], &y[i])
-        else:
-            kernels.f64.lerp(size, weight, &x[i], &y[i])
+        lerp_row(size, weight, &x[i], &y[i])

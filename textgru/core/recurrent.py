@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from textgru.core.checks import (
+from textgru.core._products.products import Products
+from textgru.core._sequence.driver import backward, forward
+from textgru.core._sequence.layer_arrays import LayerBackward, LayerForward
+from textgru.core._sequence.row_order import RowOrder
+from textgru.core._support.cell import Cell
+from textgru.core._support.checks import (
     check_apart,
     check_array,
     check_flag,
@@ -20,13 +25,18 @@ from textgru.core.checks import (
     float_dtype,
     own_index,
 )
-from textgru.core.lookup import gather, scatter_add
+from textgru.core._support.lookup import gather, scatter_add
+from textgru.core._support.sums import column_sums
+from textgru.core._support.workspace import Workspace
 from textgru.core.parameters import Layer
-from textgru.core.products import Products
-from textgru.core.row_order import RowOrder
-from textgru.core.workspace import Workspace
 
 MOST_LAYERS = 10_000
+
+# A table is small, and one for each half of the batch, where there are this many times as many rows.
+SMALL_TABLE = 16
+
+# A state as a cell's users have it: h (L, B, H), or the pair (h, c).
+State = TypeVar("State", np.ndarray, tuple[np.ndarray, np.ndarray])
 
 
 @dataclass
@@ -42,8 +52,8 @@ class _Pass:
     variational: bool
 
 
-class Recurrent(Layer):
-    """A stack of recurrent layers over time-major arrays; a cell (GRU) provides the recurrence.
+class Recurrent(Layer, Generic[State]):
+    """A stack of recurrent layers over time-major arrays. A cell is a description: GRU, LSTM, RNN.
 
     T steps, B rows of a batch, I = input_size, H = hidden_size, L = num_layers. `bias=False` leaves out both biases.
     `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
@@ -57,9 +67,9 @@ class Recurrent(Layer):
 
     _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias"}
     _pass: _Pass | None
+    _reset_before = False  # see GRU
 
-    weight_blocks: ClassVar[int]  # weight_ih and weight_hh have this many times H rows
-    saved_blocks: ClassVar[int]  # the forward pass keeps this many times H numbers a step and row
+    cell: ClassVar[Cell]
 
     def __init__(
         self,
@@ -81,7 +91,7 @@ class Recurrent(Layer):
         self.dropout = check_probability("dropout", dropout)
         self.variational_dropout = check_flag("variational_dropout", variational_dropout)
         rng = check_seed(seed)
-        rows = self.weight_blocks * self.hidden_size
+        rows = len(self.cell.gates) * self.hidden_size
         columns = self.input_size + self.hidden_size * (2 * self.num_layers - 1) + 2 * self.num_layers * self.bias
         check_memory("input_size, hidden_size, num_layers", 2 * rows * columns * float_dtype(dtype).itemsize)
         shapes: dict[str, tuple[int, ...]] = {}
@@ -99,13 +109,14 @@ class Recurrent(Layer):
         self._inference_workspace = Workspace(self.dtype)
 
     def forward(
-        self, x: np.ndarray, h_0: np.ndarray | None = None, *, training: bool = True, copy: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True
+    ) -> tuple[np.ndarray, State]:
         """The outputs y (T, B, H) of the last layer and the states h_n (L, B, H) after the last step.
 
-        x (T, B, I); h_0 (L, B, H), zeros when not given. `training=False` keeps nothing for a backward pass and
-        applies no dropout. `copy=False` returns y as a view of the workspace, good until the next call. The array x
-        itself may be kept for the backward pass: leave it as it is until then.
+        x (T, B, I); h_0 (L, B, H), zeros when not given. Where the cell's state has two arrays (LSTM), h_0 and h_n are
+        pairs of such arrays, (h, c). `training=False` keeps nothing for a backward pass and applies no dropout.
+        `copy=False` returns y as a view of the workspace, good until the next call. The array x itself may be kept for
+        the backward pass: leave it as it is until then.
         Raises TypeError or ValueError on arrays that don't fit, or where x is a view of this layer's workspace or
         shares memory with gradients.
         """
@@ -113,18 +124,19 @@ class Recurrent(Layer):
         order = RowOrder(*x.shape[:2])
         if training and order.whole and self._workspace.holds(x):
             raise ValueError("x: expected an array apart from this layer's workspace; pass a copy")
-        y, h_n = self.forward_rows(self._in_order("x", x, order, training), None, order, h_0, training=training)
-        return self._in_steps(y, order, training, copy), h_n
+        rows = self._in_order("x", x, order, training)
+        y, states = self.forward_rows(rows, None, order, self._arrays("h_0", h_0), training=training)
+        return self._in_steps(y, order, training, copy), self._state(states)
 
     def forward_lookup(
         self,
         table: np.ndarray,
         index: np.ndarray,
-        h_0: np.ndarray | None = None,
+        h_0: State | None = None,
         *,
         training: bool = True,
         copy: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, State]:
         """The same as forward(table[index]), faster: table (V, I), index (T, B) intp. See forward.
 
         The backward pass then gives the gradient with respect to the table. Raises IndexError as well.
@@ -134,15 +146,15 @@ class Recurrent(Layer):
         order = RowOrder(*index.shape)
         if training and self._workspace.holds(table):
             raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
-        y, h_n = self.forward_rows(table, order.take(index), order, h_0, training=training)
-        return self._in_steps(y, order, training, copy), h_n
+        y, states = self.forward_rows(table, order.take(index), order, self._arrays("h_0", h_0), training=training)
+        return self._in_steps(y, order, training, copy), self._state(states)
 
     def backward(
-        self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True, copy: bool = True
-    ) -> tuple[np.ndarray | None, np.ndarray]:
-        """The gradients of the last forward pass, given those of its results: dy (T, B, H), dh_n (L, B, H) or None.
+        self, dy: np.ndarray, dh_n: State | None = None, *, input_gradient: bool = True, copy: bool = True
+    ) -> tuple[np.ndarray | None, State]:
+        """The gradients of the last forward pass, given those of its results: dy (T, B, H), dh_n as h_n, or None.
 
-        Fills `gradients` and returns dx, shaped as the input was (x or table), and dh_0 (L, B, H).
+        Fills `gradients` and returns dx, shaped as the input was (x or table), and dh_0, as h_0.
         `input_gradient=False` returns None for dx. `copy=False` returns dx as a view of the workspace.
         Raises RuntimeError without a forward pass before it, TypeError or ValueError on arrays that don't fit.
         """
@@ -151,26 +163,26 @@ class Recurrent(Layer):
         order, looked_up = self._pass.order, self._pass.index is not None
         check_array("dy", dy, self.dtype, (order.steps, order.batch, self.hidden_size))
         rows = self._in_order("dy", dy, order, True)
-        dx, dh_0 = self.backward_rows(rows, dh_n, input_gradient=input_gradient)
+        dx, d_states = self.backward_rows(rows, self._arrays("dh_n", dh_n), input_gradient=input_gradient)
         if dx is None:
-            return None, dh_0
+            return None, self._state(d_states)
         if looked_up:
-            return (dx.copy() if copy else dx.view()), dh_0
-        return self._in_steps(dx, order, True, copy), dh_0
+            return (dx.copy() if copy else dx.view()), self._state(d_states)
+        return self._in_steps(dx, order, True, copy), self._state(d_states)
 
     def forward_rows(
         self,
         x: np.ndarray,
         index: np.ndarray | None,
         order: RowOrder,
-        h_0: np.ndarray | None = None,
+        states: tuple[np.ndarray, ...] | None = None,
         *,
         training: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As forward for rows in the core's own order: x (N, I), or with index (N,) the table (V, I) it points into.
 
-        Returns y (N, H), a view of the workspace, and h_n. Raises as forward_lookup; the array `index` may be kept for
-        the backward pass.
+        `states`: a tuple of the cell's states (L, B, H). Returns y (N, H), a view of the workspace, and the tuple of
+        those after the last step. Raises as forward_lookup; the array `index` may be kept for the backward pass.
         """
         if not isinstance(order, RowOrder):
             raise TypeError(f"order: expected a RowOrder, got {type(order).__name__}")
@@ -181,10 +193,9 @@ class Recurrent(Layer):
             check_index("index", index, (order.rows,), x.shape[0])
             index = index.view()
         x = x.view()
-        if h_0 is not None:
-            check_array("h_0", h_0, self.dtype, (self.num_layers, order.batch, self.hidden_size))
+        self._check_states("h_0", states, order.batch)
         work, products = self._room(training), self._products(training)
-        hidden, blocks, rows, batch = self.hidden_size, self.weight_blocks, order.rows, order.batch
+        cell, hidden, rows, batch = self.cell, self.hidden_size, order.rows, order.batch
         # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
         projected_table = index is not None and 2 * x.shape[0] <= rows
         dropout, variational = check_probability("dropout", self.dropout), bool(self.variational_dropout)
@@ -193,7 +204,7 @@ class Recurrent(Layer):
             self._pass = None
             if dropout:
                 keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
-        h_n = np.empty((self.num_layers, batch, hidden), self.dtype)
+        last = tuple(np.empty((self.num_layers, batch, hidden), self.dtype) for _ in cell.states)
         source = x
         if index is not None and not projected_table:
             source = work.get("rows", rows, self.input_size)
@@ -201,91 +212,194 @@ class Recurrent(Layer):
         for layer in range(self.num_layers):
             b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
             b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
-            projected = work.get("projected", source.shape[0], blocks * hidden)
+            projected = work.get("projected", source.shape[0], len(cell.gates) * hidden)
             products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
-            h = work.get(f"h_l{layer}", rows + batch, hidden)
-            order.begin(h, None if h_0 is None else h_0[layer])
-            saved = work.get(
-                f"saved_l{layer}" if training else "saved", rows if training else batch, self.saved_blocks * hidden
-            )
-            self._forward_layer(
+            arrays = self._layer_states(layer, order, work)
+            for i, array in enumerate(arrays):
+                order.begin(array, None if states is None else states[i][layer])
+            kept = work.get(f"kept_l{layer}" if training else "kept", rows if training else batch, cell.kept * hidden)
+            forward(
+                LayerForward(
+                    cell,
+                    order,
+                    projected,
+                    index if projected_table and layer == 0 else None,
+                    self.parameters[f"weight_hh_l{layer}"],
+                    b_hh,
+                    arrays,
+                    kept,
+                    self._reset_before,
+                ),
                 products,
                 work,
-                order,
-                projected,
-                index if projected_table and layer == 0 else None,
-                self.parameters[f"weight_hh_l{layer}"],
-                b_hh,
-                h,
-                saved,
             )
-            source = order.states(h)
-            order.last(source, h_n[layer])
+            for i, array in enumerate(arrays):
+                order.last(order.states(array), last[i][layer])
+            source = order.states(arrays[0])
             if keys and layer < self.num_layers - 1:
                 dropped = work.get(f"dropped_l{layer}", rows, hidden)
                 order.drop(dropped, dropout, keys[layer], variational=variational, source=source)
                 source = dropped
         if training:
             self._pass = _Pass(order, x, index, projected_table, keys, dropout, variational)
-        return order.states(h), h_n
+        return order.states(arrays[0]), last
 
     def backward_rows(
-        self, dy: np.ndarray, dh_n: np.ndarray | None = None, *, input_gradient: bool = True
-    ) -> tuple[np.ndarray | None, np.ndarray]:
+        self, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None = None, *, input_gradient: bool = True
+    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
         """As backward after forward_rows: dy (N, H) and dx are rows in the core's own order, or dx is the table's
-        gradient; a view of the workspace. Raises as backward."""
+        gradient; a view of the workspace. `d_states`: a tuple, as the states. Raises as backward."""
         done = self._pass
         if done is None:
             raise RuntimeError("backward: call forward with training=True first")
         order, x, index, keys = done.order, done.x, done.index, done.keys
         check_array("dy", dy, self.dtype, (order.rows, self.hidden_size))
         check_apart("dy", dy, gradients=self._flat.gradients)
-        if dh_n is not None:
-            check_array("dh_n", dh_n, self.dtype, (self.num_layers, order.batch, self.hidden_size))
+        self._check_states("dh_n", d_states, order.batch)
         if index is not None:
             check_index("index", index, (order.rows,), x.shape[0])
         self._pass = None
         work, hidden, products = self._workspace, self.hidden_size, self._products(True)
         rows, batch = order.rows, order.batch
-        dh_0 = np.zeros((self.num_layers, batch, hidden), self.dtype)
-        if dh_n is not None:
-            dh_0[...] = dh_n
+        first = tuple(np.zeros((self.num_layers, batch, hidden), self.dtype) for _ in self.cell.states)
+        for array, given in zip(first, d_states or (), strict=False):
+            array[...] = given
         dx: np.ndarray | None = None
         for layer in reversed(range(self.num_layers)):
-            w_ih, w_hh = self.parameters[f"weight_ih_l{layer}"], self.parameters[f"weight_hh_l{layer}"]
-            dw_ih, dw_hh = self.gradients[f"weight_ih_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
-            h = work.get(f"h_l{layer}", rows + batch, hidden)
-            saved = work.get(f"saved_l{layer}", rows, self.saved_blocks * hidden)
-            db_ih, db_hh = self.gradients.get(f"bias_ih_l{layer}"), self.gradients.get(f"bias_hh_l{layer}")
+            w_ih, dw_ih = self.parameters[f"weight_ih_l{layer}"], self.gradients[f"weight_ih_l{layer}"]
+            kept = work.get(f"kept_l{layer}", rows, self.cell.kept * hidden)
             dtable = None
             if layer == 0 and done.projected_table:
-                dtable = work.get("projected", x.shape[0], self.weight_blocks * hidden)
-            self._backward_layer(
-                products, work, order, dy, w_hh, h, saved, dh_0[layer], dw_hh, db_ih, db_hh, index, dtable
-            )
+                dtable = work.get("projected", x.shape[0], len(self.cell.gates) * hidden)
+            self._backward_layer(layer, order, dy, kept, tuple(array[layer] for array in first), index, dtable)
             if layer:
                 below = order.states(work.get(f"h_l{layer - 1}", rows + batch, hidden))
                 if keys:
                     below = work.get(f"dropped_l{layer - 1}", rows, hidden)
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
-                self._input_gradients(products, saved, below, w_ih, dw_ih, dx)
+                self._input_gradients(products, kept, below, w_ih, dw_ih, dx)
                 if keys:
                     order.drop(dx, done.dropout, keys[layer - 1], variational=done.variational)
                 dy = dx
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(products, saved, x, w_ih, dw_ih, dx)
+                self._input_gradients(products, kept, x, w_ih, dw_ih, dx)
             elif dtable is not None:
                 dx = work.get("dtable", x.shape[0], self.input_size) if input_gradient else None
                 self._input_gradients(products, dtable, x, w_ih, dw_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(products, saved, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
+                self._input_gradients(products, kept, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
                 dx = work.get("dtable", *x.shape) if input_gradient else None
                 if dx is not None and drows is not None:
                     dx[...] = 0
                     scatter_add(index, drows, dx)
-        return dx, dh_0
+        return dx, first
+
+    def _backward_layer(
+        self,
+        layer: int,
+        order: RowOrder,
+        dy: np.ndarray,
+        kept: np.ndarray,
+        d_states: tuple[np.ndarray, ...],
+        index: np.ndarray | None,
+        dtable: np.ndarray | None,
+    ) -> None:
+        """`kept` becomes gradients (Cell), d_states, in those of the last states, those of the first ones; `dtable`,
+        where the layer's input was a table, the sums of the gradients that belong to its rows. Fills the gradients of
+        weight_hh and of both biases."""
+        cell, hidden, work, products = self.cell, self.hidden_size, self._workspace, self._products(True)
+        gates = len(cell.gates) * hidden
+        small = dtable is not None and SMALL_TABLE * len(dtable) <= order.rows
+        sums, sums_from = work.get("sums", cell.kept * hidden), 0 if dtable is None else gates
+        states = self._layer_states(layer, order, work)
+        w_hh, dw_hh = self.parameters[f"weight_hh_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
+        table = dtable if small else None
+        backward(
+            LayerBackward(
+                cell, order, dy, index, w_hh, states, kept, d_states, sums, sums_from, table, self._reset_before
+            ),
+            products,
+            work,
+        )
+        if dtable is not None and not small:
+            assert index is not None
+            dtable[...] = 0
+            scatter_add(index, kept[:, :gates], dtable)
+        if dtable is not None:  # the same sum, of fewer rows
+            column_sums(dtable, sums[:gates])
+        if self.bias:
+            db_ih, db_hh = self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"]
+            self._unroll(sums[:gates], db_ih)
+            db_hh[...] = db_ih if self._reset_before else sums[cell.recurrent_from * hidden :][:gates]
+        self._recurrent_gradient(products, order, kept, states[0], dw_hh)
+
+    def _recurrent_gradient(
+        self, products: Products, order: RowOrder, kept: np.ndarray, h: np.ndarray, dw_hh: np.ndarray
+    ) -> None:
+        """dw_hh = the gradients of W_hh h + b_hh, transposed, @ the states before."""
+        first = self.cell.recurrent_from * self.hidden_size
+        columns = slice(first, first + len(dw_hh))
+        products.multiply_sum([(kept[rows, columns].T, h_prev) for rows, h_prev in order.before(h)], dw_hh)
+
+    def _input_gradients(
+        self,
+        products: Products,
+        kept: np.ndarray,
+        x: np.ndarray,
+        w_ih: np.ndarray,
+        dw_ih: np.ndarray,
+        dx: np.ndarray | None,
+    ) -> None:
+        """From `kept` after _backward_layer, or `dtable` with the table as x."""
+        gradients = kept[:, : len(w_ih)]
+        if not self.cell.input_roll:
+            products.multiply(gradients.T, x, dw_ih)
+            if dx is not None:
+                products.multiply(gradients, w_ih, dx)
+            return
+        rolled = self._workspace.get("rolled", *w_ih.shape)
+        products.multiply(gradients.T, x, rolled)
+        self._unroll(rolled, dw_ih)
+        if dx is not None:
+            end = self.cell.input_roll * self.hidden_size
+            rolled[:end], rolled[end:] = w_ih[len(w_ih) - end :], w_ih[: len(w_ih) - end]
+            products.multiply(gradients, rolled, dx)
+
+    def _unroll(self, rolled: np.ndarray, out: np.ndarray) -> None:
+        """out (G H, ...) = the gates' blocks in the weights' order, from that in which a cell keeps them."""
+        end = self.cell.input_roll * self.hidden_size
+        out[len(out) - end :], out[: len(out) - end] = rolled[:end], rolled[end:]
+
+    def _arrays(self, name: str, state: State | None) -> tuple[np.ndarray, ...] | None:
+        """A state as a tuple of its arrays. Raises TypeError where it has another number of them."""
+        if state is None:
+            return None
+        count = len(self.cell.states)
+        if count == 1 and not isinstance(state, tuple):
+            return (state,)
+        if count == 1 or not isinstance(state, (tuple, list)) or len(state) != count:
+            wanted = "an array" if count == 1 else f"a tuple of {count} arrays ({', '.join(self.cell.states)})"
+            raise TypeError(f"{name}: expected {wanted}, got {type(state).__name__}")
+        return tuple(state)
+
+    def _state(self, arrays: tuple[np.ndarray, ...]) -> State:
+        return arrays[0] if len(arrays) == 1 else arrays  # type: ignore[return-value]
+
+    def _check_states(self, name: str, states: tuple[np.ndarray, ...] | None, batch: int) -> None:
+        if states is None:
+            return
+        if not isinstance(states, tuple) or len(states) != len(self.cell.states):
+            raise TypeError(f"{name}: expected a tuple of {len(self.cell.states)} arrays, got {type(states).__name__}")
+        for state, array in zip(self.cell.states, states, strict=True):
+            check_array(name if state == "h" else f"{state}{name[name.index('_') :]}", array, self.dtype,
+                        (self.num_layers, batch, self.hidden_size))  # fmt: skip
+
+    def _layer_states(self, layer: int, order: RowOrder, work: Workspace) -> tuple[np.ndarray, ...]:
+        """A layer's states (N + B, H), before the first step and after each."""
+        rows = order.rows + order.batch
+        return tuple(work.get(f"{name}_l{layer}", rows, self.hidden_size) for name in self.cell.states)
 
     def _room(self, training: bool) -> Workspace:
         return self._workspace if training else self._inference_workspace
@@ -304,53 +418,3 @@ class Recurrent(Layer):
             return order.put(rows)
         buffer = self._room(training).get("in steps", order.rows, rows.shape[1])
         return order.put(rows, buffer.reshape(order.steps, order.batch, -1))
-
-    # What a cell provides. Rows are in the order given. Shapes: projected (N, weight_blocks H) or with index (V,
-    # weight_blocks H); h (N + B, H) with the states before the first step given; saved (N, saved_blocks H), or
-    # (B, saved_blocks H) where nothing is kept. `work` has room for whatever else it needs.
-
-    def _forward_layer(
-        self,
-        products: Products,
-        work: Workspace,
-        order: RowOrder,
-        projected: np.ndarray,
-        index: np.ndarray | None,
-        w_hh: np.ndarray,
-        b_hh: np.ndarray,
-        h: np.ndarray,
-        saved: np.ndarray,
-    ) -> None:
-        raise NotImplementedError
-
-    def _backward_layer(
-        self,
-        products: Products,
-        work: Workspace,
-        order: RowOrder,
-        dy: np.ndarray,
-        w_hh: np.ndarray,
-        h: np.ndarray,
-        saved: np.ndarray,
-        dh: np.ndarray,
-        dw_hh: np.ndarray,
-        db_ih: np.ndarray | None,
-        db_hh: np.ndarray | None,
-        index: np.ndarray | None,
-        dtable: np.ndarray | None,
-    ) -> None:
-        """`saved` becomes the gradients before the activations; dh (B, H), in dh_n, becomes dh_0. `dtable`, where the
-        layer's input was a table, becomes the sums of those gradients that belong to its rows."""
-        raise NotImplementedError
-
-    def _input_gradients(
-        self,
-        products: Products,
-        saved: np.ndarray,
-        x: np.ndarray,
-        w_ih: np.ndarray,
-        dw_ih: np.ndarray,
-        dx: np.ndarray | None,
-    ) -> None:
-        """From `saved` after _backward_layer, or `dtable` with the table as x."""
-        raise NotImplementedError

@@ -31,7 +31,7 @@ def draw_tokens(
     """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
 
     The token `never`, where given, is not drawn. Each token takes one number from `rng`, however many are drawn.
-    `precision`: that of textgru.core.step.TokenStep.
+    `precision`: that of textgru.core._stepping.token_step.TokenStep.
     """
     state = network.initial_state(1)
     for first in range(0, len(prompt) - 1, PROMPT_STEPS):

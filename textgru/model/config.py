@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated
+from typing import Annotated, Literal
 
 from textgru.errors import InputError
 from textgru.typed import Range, check_fields
@@ -15,12 +15,17 @@ MOST_TOKENS, MOST_UNITS, MOST_LAYERS = 1 << 24, 1 << 20, 1 << 10
 # The scores of a large vocabulary are made for so many bytes of rows at a time, not for the whole batch.
 LOGITS_BYTES = 1 << 24
 
+# Of each cell: the gates that its weights have, the blocks of H numbers that a step of a row keeps for the backward
+# pass, the arrays of its state.
+CELL_SIZES = {"gru": (3, 4, 1), "lstm": (4, 4, 2), "rnn": (1, 1, 1)}
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """What rebuilds a network but for its weights. Raises InputError for values that can't be.
 
-    `embedding_size` and `hidden_size` are widths. While training, `dropout` falls on every layer's output and
+    `cell` is what the recurrent layers are made of (textgru.core.GRU, LSTM, RNN). `embedding_size` and `hidden_size`
+    are widths. While training, `dropout` falls on every layer's output and
     `input_dropout` on the embedding; with `variational_dropout` the mask is the same at all steps of a sequence.
     `tie_weights` uses the embedding as the output layer's weight, and needs the two widths to be equal.
     """
@@ -33,6 +38,7 @@ class NetworkConfig:
     input_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
     variational_dropout: bool = False
     tie_weights: bool = False
+    cell: Literal["gru", "lstm", "rnn"] = "gru"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -44,13 +50,13 @@ class NetworkConfig:
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of every parameter, without those that are tied to another."""
-        hidden = self.hidden_size
+        hidden, rows = self.hidden_size, CELL_SIZES[self.cell][0] * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (self.vocab_size, self.embedding_size)}
         for layer in range(self.num_layers):
-            shapes[f"gru.weight_ih_l{layer}"] = (3 * hidden, hidden if layer else self.embedding_size)
-            shapes[f"gru.weight_hh_l{layer}"] = (3 * hidden, hidden)
-            shapes[f"gru.bias_ih_l{layer}"] = (3 * hidden,)
-            shapes[f"gru.bias_hh_l{layer}"] = (3 * hidden,)
+            shapes[f"{self.cell}.weight_ih_l{layer}"] = (rows, hidden if layer else self.embedding_size)
+            shapes[f"{self.cell}.weight_hh_l{layer}"] = (rows, hidden)
+            shapes[f"{self.cell}.bias_ih_l{layer}"] = (rows,)
+            shapes[f"{self.cell}.bias_hh_l{layer}"] = (rows,)
         if not self.tie_weights:
             shapes["output.weight"] = (self.vocab_size, hidden)
         shapes["output.bias"] = (self.vocab_size,)
@@ -63,14 +69,15 @@ class NetworkConfig:
     def multiplied_weights(self) -> int:
         """How many weights a token is multiplied with: all matrices but the embedding, whose rows are looked up."""
         hidden, layers = self.hidden_size, self.num_layers
-        return 3 * hidden * (self.embedding_size + hidden + 2 * hidden * (layers - 1)) + self.vocab_size * hidden
+        return CELL_SIZES[self.cell][0] * hidden * (self.embedding_size + hidden + 2 * hidden * (layers - 1)) + self.vocab_size * hidden
 
     def training_bytes(self, batch_size: int, seq_length: int) -> int:
         """About how much memory training takes: parameters, gradients, moments and the activations of one batch."""
         rows, hidden = batch_size * seq_length, self.hidden_size
-        layer = hidden * (4 + 1 + (1 if self.dropout else 0))
-        shared = hidden * (3 + 2) + 2 * self.embedding_size
+        gates, kept, states = CELL_SIZES[self.cell]
+        layer = hidden * (kept + states + (1 if self.dropout else 0))
+        shared = hidden * (gates + 2) + 2 * self.embedding_size
         logits = 2 * min(rows * self.vocab_size, max(LOGITS_BYTES // 4, self.vocab_size))
-        table = self.vocab_size * (3 * hidden + self.embedding_size)
+        table = self.vocab_size * (gates * hidden + self.embedding_size)
         shared += self.embedding_size if self.input_dropout else 0
         return 4 * (5 * self.parameter_count() + rows * (self.num_layers * layer + shared) + logits + table)

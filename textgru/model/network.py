@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgru.core import GRU, Embedding, Linear, Parameters, flatten, softmax_cross_entropy
-from textgru.core.checks import check_array, check_index
-from textgru.core.products import Products
-from textgru.core.row_order import RowOrder
-from textgru.core.step import TokenStep
-from textgru.core.workspace import Workspace
+from textgru.core import (
+    GRU,
+    LSTM,
+    RNN,
+    Embedding,
+    Linear,
+    Parameters,
+    Products,
+    Recurrent,
+    RowOrder,
+    Workspace,
+    check_array,
+    check_index,
+    flatten,
+    softmax_cross_entropy,
+)
+from textgru.core._stepping.token_step import TokenStep
 from textgru.model.config import LOGITS_BYTES, NetworkConfig
+
+CELLS: dict[str, type[Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
+
+# The recurrent state: an array (L, B, H) for each of the cell's.
+State = tuple[np.ndarray, ...]
 
 
 class Network:
-    """Embedding -> GRU stack -> linear output layer, in float32 (float64 for checking gradients).
+    """Embedding -> recurrent stack -> linear output layer, in float32 (float64 for checking gradients).
 
-    T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. `parameters` is one flat array of all
-    parameters with PyTorch's names: embedding.weight, gru.weight_ih_l0, ..., output.weight, output.bias.
+    T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. A state is a tuple of arrays (L, B, H), one
+    for each array of the cell's state: h, and of an LSTM also c. `parameters` is one flat array of all parameters with
+    PyTorch's names: embedding.weight, gru.weight_ih_l0 (or lstm., rnn.), ..., output.weight, output.bias.
     `precision` "bf16" rounds the inputs of the products in loss_and_grad to bfloat16 (textgru.core.parameters.Layer).
     """
 
@@ -32,7 +49,7 @@ class Network:
         rng = np.random.default_rng(seed)
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.embedding_size, dtype=dtype, seed=rng)
-        self.gru = GRU(
+        self.recurrent: Recurrent = CELLS[config.cell](
             config.embedding_size,
             config.hidden_size,
             config.num_layers,
@@ -46,10 +63,10 @@ class Network:
         if config.tie_weights:
             self.embedding.parameters["weight"][...] *= config.hidden_size**-0.5
         self.parameters: Parameters = flatten(
-            {"embedding": self.embedding, "gru": self.gru, "output": self.output},
+            {"embedding": self.embedding, config.cell: self.recurrent, "output": self.output},
             ties={"output.weight": "embedding.weight"} if config.tie_weights else None,
         )
-        self.dtype = self.gru.dtype
+        self.dtype = self.recurrent.dtype
         self._rng = rng
         self._workspace = Workspace(self.dtype)
 
@@ -59,11 +76,11 @@ class Network:
 
         Raises ValueError for another name.
         """
-        self._use_products(self.gru.precision, kernels)
+        self._use_products(self.recurrent.precision, kernels)
 
     def _use_products(self, precision: str, kernels: str | None) -> None:
         training, inference = Products(precision, kernels), Products(kernels=kernels)
-        for layer in (self.gru, self.output):
+        for layer in (self.recurrent, self.output):
             layer.use_products(training, inference)
 
     def named_parameters(self) -> dict[str, np.ndarray]:
@@ -71,14 +88,15 @@ class Network:
         views = self.parameters.views(self.parameters.values)
         return {name: views[name] for name in self.parameters.slices}
 
-    def initial_state(self, batch: int) -> np.ndarray:
+    def initial_state(self, batch: int) -> State:
         """Zeros (L, B, H)."""
-        return np.zeros((self.config.num_layers, batch, self.config.hidden_size), self.dtype)
+        shape = (self.config.num_layers, batch, self.config.hidden_size)
+        return tuple(np.zeros(shape, self.dtype) for _ in self.recurrent.cell.states)
 
-    def loss_and_grad(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[float, np.ndarray]:
-        """The mean negative log-likelihood of targets (T, B), in nats, and the state (L, B, H) after the last step.
+    def loss_and_grad(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[float, State]:
+        """The mean negative log-likelihood of targets (T, B), in nats, and the state after the last step.
 
-        tokens and targets (T, B) intp; `state` (L, B, H) is that before the first step. Fills
+        tokens and targets (T, B) intp; `state` is that before the first step. Fills
         `parameters.gradients` with the gradient of the mean. Applies dropout.
         """
         self._check(tokens, targets)
@@ -89,9 +107,9 @@ class Network:
         if input_key:
             x = self.embedding.forward(tokens)
             order.drop(x, config.input_dropout, input_key, variational=variational)
-            y, state = self.gru.forward_rows(x, None, order, state)
+            y, state = self.recurrent.forward_rows(x, None, order, state)
         else:
-            y, state = self.gru.forward_rows(self.embedding.parameters["weight"], tokens, order, state)
+            y, state = self.recurrent.forward_rows(self.embedding.parameters["weight"], tokens, order, state)
         features = y
         if key:
             features = self._workspace.get("dropped", *y.shape)
@@ -108,7 +126,7 @@ class Network:
             total += float(losses.sum())
         if key:
             order.drop(dfeatures, config.dropout, key, variational=variational)
-        dx, _ = self.gru.backward_rows(dfeatures)
+        dx, _ = self.recurrent.backward_rows(dfeatures)
         assert dx is not None
         if input_key:
             order.drop(dx, config.input_dropout, input_key, variational=variational)
@@ -119,7 +137,7 @@ class Network:
             self.embedding.gradients["weight"][...] = dx
         return total / rows, state
 
-    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """The negative log-likelihood of each target (T, B), in nats, float64, and the state after the last step.
 
         Arguments as in loss_and_grad; no gradient, no dropout.
@@ -127,7 +145,7 @@ class Network:
         self._check(tokens, targets)
         order = RowOrder(*tokens.shape)
         weight, targets = self.embedding.parameters["weight"], order.take(targets)
-        y, state = self.gru.forward_rows(weight, order.take(tokens), order, state, training=False)
+        y, state = self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)
         losses = np.empty(order.rows)
         for chunk in self._chunks(order.rows):
             logits = self._workspace.get("logits", chunk.stop - chunk.start, self.config.vocab_size)
@@ -135,30 +153,34 @@ class Network:
             losses[chunk] = softmax_cross_entropy(logits, targets[chunk])
         return order.put(losses), state
 
-    def advance(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """The state (L, B, H) after reading tokens (T, B) intp from `state` on."""
-        weight = self.embedding.parameters["weight"]
-        return self.gru.forward_lookup(weight, np.ascontiguousarray(tokens), state, training=False, copy=False)[1]
+    def advance(self, tokens: np.ndarray, state: State) -> State:
+        """The state after reading tokens (T, B) intp from `state` on."""
+        self._check(tokens, tokens)
+        order, weight = RowOrder(*tokens.shape), self.embedding.parameters["weight"]
+        return self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)[1]
 
-    def token_step(self, state: np.ndarray, *, precision: str = "fp32") -> TokenStep:
-        """The fast way to read one token after another, with the weights as they are now, from state (L, 1, H).
+    def token_step(self, state: State, *, precision: str = "fp32") -> TokenStep:
+        """The fast way to read one token after another, with the weights as they are now, from a state of one row.
 
         `precision` "int8" takes the weights as 8-bit integers.
         """
-        step = TokenStep(self.embedding.parameters["weight"], self.gru, self.output, precision=precision)
-        step.state[...] = state[:, 0]
+        step = TokenStep(self.embedding.parameters["weight"], self.recurrent, self.output, precision=precision)
+        step.state[...] = state[0][:, 0]
         return step
 
-    def step(self, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """The scores (B, V) of the token after `tokens` (B,) intp; `state` (L, B, H) is updated in place.
+    def step(self, tokens: np.ndarray, state: State) -> np.ndarray:
+        """The scores (B, V) of the token after `tokens` (B,) intp; `state` is updated in place.
 
         The scores are a view that the next call writes over.
         """
-        y, state[...] = self.gru.forward_lookup(
-            self.embedding.parameters["weight"], tokens[None, :], state, training=False, copy=False
-        )
-        logits = self._workspace.get("step", len(tokens), self.config.vocab_size)
-        return self.output.forward(y[0], training=False, out=logits)
+        tokens = np.array(tokens[None, :])
+        self._check(tokens, tokens)
+        weight, order = self.embedding.parameters["weight"], RowOrder(*tokens.shape)
+        y, after = self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)
+        for array, new in zip(state, after, strict=True):
+            array[...] = new
+        logits = self._workspace.get("step", tokens.size, self.config.vocab_size)
+        return order.put(self.output.forward(y, training=False, out=logits))[0]
 
     def _dropout_key(self, probability: float) -> int:
         """That of a new mask; 0 where there is no dropout."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from textgru.core.quantization import dequantize_rows
+from textgru.core import dequantize_rows
 from textgru.errors import InputError
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network

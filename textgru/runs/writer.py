@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textgru.atomic_files import link_or_copy, write_atomically
-from textgru.core.quantization import quantize_rows
+from textgru.core import quantize_rows
 from textgru.errors import InputError, StorageError, TextgruError
 from textgru.model.network import Network
 from textgru.runs import layout

@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from textgru.core import get_num_threads, set_num_threads
-from textgru.core.machine import memory_bytes
+from textgru.core import get_num_threads, memory_bytes, set_num_threads
 from textgru.errors import InputError, StorageError, TextgruError, percent, shown
 from textgru.generation.generate import stream
 from textgru.generation.sampling import Sampling

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from textgru.analysis.evaluate import evaluate
-from textgru.core import AdamW, WeightAverage, gradient_norm
-from textgru.core.checks import check_array
+from textgru.core import AdamW, WeightAverage, check_array, gradient_norm
 from textgru.errors import TextgruError
 from textgru.model.network import Network
 from textgru.text.corpus import Corpus
@@ -128,8 +127,10 @@ class Trainer:
             "parameters": self.network.parameters.values,
             "exp_avg": self.optimizer.exp_avg,
             "exp_avg_sq": self.optimizer.exp_avg_sq,
-            "hidden": self._hidden,
+            "hidden": self._hidden[0],
         }
+        for number, array in enumerate(self._hidden[1:], start=1):
+            arrays[f"hidden_{number}"] = array
         if self._average is not None:
             arrays["average"] = self._average.values
         return arrays, {
@@ -174,7 +175,8 @@ class Trainer:
         for epoch_starts, tokens, targets in self.batches:
             begin = perf_counter()
             if epoch_starts:
-                self._hidden[...] = 0
+                for array in self._hidden:
+                    array[...] = 0
             lr = config.lr_at(made.step, self._progress(made.step, made.evaluation_seconds), made.halvings)
             loss, self._hidden = network.loss_and_grad(tokens, targets, self._hidden)
             norm = gradient_norm(network.parameters)

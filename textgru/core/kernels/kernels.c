@@ -12,18 +12,11 @@
 #include <immintrin.h>
 #endif
 
-#ifdef _MSC_VER
-#define RESTRICT __restrict
-#define SIMD
-#define SIMD_SUM(variable)
-#define SIMD_MAX(variable)
-#else
 #define PRAGMA(text) _Pragma(#text)
 #define RESTRICT __restrict__
 #define SIMD PRAGMA(omp simd)
 #define SIMD_SUM(variable) PRAGMA(omp simd reduction(+ : variable))
 #define SIMD_MAX(variable) PRAGMA(omp simd reduction(max : variable))
-#endif
 
 /* A counter-based generator: two rounds of a 32-bit finaliser (xor-shift, multiply) on the position under a key. */
 static inline uint32_t mix(uint32_t x)
@@ -147,6 +140,8 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
 
 #include "int8.h"
 
+#define CELL(name, suffix) { name##_forward_##suffix, name##_backward_##suffix }
+
 #define TABLE(suffix)                                                                                                \
     { exp_##suffix,                                                                                                  \
       sigmoid_##suffix,                                                                                              \
@@ -154,8 +149,7 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       add_##suffix,                                                                                                  \
       sum_squares_##suffix,                                                                                          \
       dropout_##suffix,                                                                                              \
-      gru_forward_##suffix,                                                                                          \
-      gru_backward_##suffix,                                                                                         \
+      { CELL(gru, suffix), CELL(lstm, suffix), CELL(rnn, suffix) }, /* in the order of TEXTGRU_CELLS */              \
       gru_before_reset_##suffix,                                                                                     \
       gru_before_output_##suffix,                                                                                    \
       gru_before_backward_##suffix,                                                                                  \

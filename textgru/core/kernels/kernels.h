@@ -2,7 +2,7 @@
  *
  * kernels.c is compiled once for each instruction set, each time into one table of functions; dispatch.c picks a
  * table. Every kernel works on one row of n elements unless it says otherwise. No pointer may overlap another
- * except where IN/OUT names it. H is the hidden size; a row of gates has 4 H elements.
+ * except where IN/OUT names it. H is the hidden size.
  */
 #ifndef TEXTGRU_KERNELS_H
 #define TEXTGRU_KERNELS_H
@@ -16,7 +16,31 @@
 /* A packed matrix of so many bytes stays in a CPU's second cache. */
 #define TEXTGRU_NEAR_BYTES (1 << 19)
 
-#define TEXTGRU_KERNEL_TABLE(REAL, NAME)                                                                             \
+/* The cells, in the order of the tables. */
+enum { TEXTGRU_GRU, TEXTGRU_LSTM, TEXTGRU_RNN, TEXTGRU_CELLS };
+
+/* One step of a cell for one row of the batch. Only the first `units` of the H: pointers may stand at a later unit. G
+ * gates, K blocks kept, S arrays of state, of which the first is h. IN x (G H) = W_ih x + b_ih; IN b (G H) = b_hh.
+ *
+ * gru: G 3 (r, z, n), K 4, S 1. lstm: G 4 (i, f, g, o), K 4, S 2 (h, c). rnn: G 1, K 1, S 1. */
+#define TEXTGRU_CELL(REAL, SUFFIX)                                                                                   \
+    typedef struct {                                                                                                 \
+        /* IN g (G, H) = W_hh h, its gates g_gate elements apart; IN before[S]: the state (H) before the step;       \
+         * OUT kept (K H): what `backward` needs; OUT after[S]: the state (H) after it */                            \
+        void (*forward)(size_t units, size_t H, const REAL *x, const REAL *g, size_t g_gate, const REAL *b,          \
+                        REAL *const *before, REAL *kept, REAL *const *after);                                        \
+        /* IN dy (H): the gradient of the output h; IN before[S], after[S]; IN/OUT kept: in as `forward` left it,    \
+         * out gradients before the activations: gru dn, dr, dz, dn * r (the last that of W_hn h + b_hn), lstm di,   \
+         * df, dg, do, rnn dh; IN/OUT d[S] (H): in the gradient of the state after the step from later steps, out    \
+         * that of the state before it, without what comes by way of W_hh */                                         \
+        void (*backward)(size_t units, size_t H, const REAL *dy, REAL *const *before, REAL *const *after,            \
+                         REAL *kept, REAL *const *d);                                                                \
+    } textgru_cell_##SUFFIX
+
+TEXTGRU_CELL(float, f32);
+TEXTGRU_CELL(double, f64);
+
+#define TEXTGRU_KERNEL_TABLE(REAL, SUFFIX)                                                                           \
     typedef struct {                                                                                                 \
         /* y = f(x), elementwise */                                                                                  \
         void (*exp)(size_t n, const REAL *x, REAL *y);                                                               \
@@ -29,23 +53,18 @@
         /* x *= 0 with probability p, else 1 / (1 - p); element i of the stream that key and start + i name */       \
         void (*dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL *x);                                  \
                                                                                                                      \
-        /* GRU, reset after the product. IN x (3H) = W_ih x + b_ih and g = W_hh h_prev, both (r, z, n), g's gates    \
-         * g_gate elements apart; IN b (3H) = b_hh; OUT gates (4H) = n, r, z, W_hn h_prev + b_hn; OUT h (H). Only    \
-         * the first `units` of the H: pointers may stand at a later unit. So in all kernels of the GRU. */          \
-        void (*gru_forward)(size_t units, size_t H, const REAL *x, const REAL *g, size_t g_gate, const REAL *b,      \
-                            const REAL *h_prev, REAL *gates, REAL *h);                                               \
-        /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z;                              \
-         * IN/OUT gates: in as left by gru_forward, out dn, dr, dz, dn * r (gradients before the activations) */     \
-        void (*gru_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates, REAL *dh);     \
+        textgru_cell_##SUFFIX cells[TEXTGRU_CELLS];                                                                  \
                                                                                                                      \
         /* GRU, reset before the product (Cho et al. 2014), in two halves around the product W_hn (r * h_prev).      \
-         * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] = r, z, r * h_prev */                   \
+         * x, b, gates: as in gru_forward, but gates are n, r, z, r * h_prev.                                        \
+         * First half: IN g (2H) = W_hr h_prev, W_hz h_prev; OUT gates[H:4H] */                                      \
         void (*gru_before_reset)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b,                \
                                  const REAL *h_prev, REAL *gates);                                                   \
         /* Second half: IN g (H) = W_hn (r * h_prev); OUT gates[0:H] = n; OUT h (H) */                               \
         void (*gru_before_output)(size_t units, size_t H, const REAL *x, const REAL *g, const REAL *b,               \
                                   const REAL *h_prev, REAL *gates, REAL *h);                                         \
-        /* As gru_backward, but out are dn, r, dz, r * h_prev */                                                     \
+        /* IN dy (H); IN/OUT dh (H): in the gradient of h from later steps, out dh * z; gates become dn, r, dz,      \
+         * r * h_prev */                                                                                             \
         void (*gru_before_backward)(size_t units, size_t H, const REAL *dy, const REAL *h_prev, REAL *gates,         \
                                     REAL *dh);                                                                       \
         /* IN drh (H) = W_hn^T dn; IN/OUT gates: in r, out dr; IN/OUT dh += drh * r */                               \
@@ -63,10 +82,10 @@
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,     \
                       double correction1, double correction2, const REAL *g, REAL *m, REAL *v, REAL *w);             \
         void (*lerp)(size_t n, double weight, const REAL *x, REAL *y); /* y += weight * (x - y) */                   \
-    } NAME
+    } textgru_kernels_##SUFFIX
 
-TEXTGRU_KERNEL_TABLE(float, textgru_kernels_f32);
-TEXTGRU_KERNEL_TABLE(double, textgru_kernels_f64);
+TEXTGRU_KERNEL_TABLE(float, f32);
+TEXTGRU_KERNEL_TABLE(double, f64);
 
 /* Memory that will be needed soon, fetched while a product runs, a cache line with each unit: `columns` columns of lines
  * side by side, each of `rows` lines `row` bytes apart. `from` and `columns` become what is left, `done` the lines

@@ -51,9 +51,10 @@ static void NAME(dropout)(size_t n, uint64_t key, uint64_t start, double p, REAL
 }
 
 static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, size_t g_gate,
-                              const REAL *RESTRICT b, const REAL *RESTRICT h_prev, REAL *RESTRICT gates,
-                              REAL *RESTRICT h)
+                              const REAL *RESTRICT b, REAL *const *before, REAL *RESTRICT gates, REAL *const *after)
 {
+    const REAL *RESTRICT h_prev = before[0];
+    REAL *RESTRICT h = after[0];
     SIMD
     for (size_t i = 0; i < units; i++) {
         REAL r = SIGMOID(x[i] + g[i] + b[i]);
@@ -68,9 +69,12 @@ static void NAME(gru_forward)(size_t units, size_t H, const REAL *RESTRICT x, co
     }
 }
 
-static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, const REAL *RESTRICT h_prev,
-                               REAL *RESTRICT gates, REAL *RESTRICT dh)
+static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, REAL *const *before,
+                               REAL *const *after, REAL *RESTRICT gates, REAL *const *d_state)
 {
+    const REAL *RESTRICT h_prev = before[0];
+    REAL *RESTRICT dh = d_state[0];
+    (void)after;
     SIMD
     for (size_t i = 0; i < units; i++) {
         REAL n = gates[i], r = gates[H + i], z = gates[2 * H + i], product = gates[3 * H + i];
@@ -81,6 +85,69 @@ static void NAME(gru_backward)(size_t units, size_t H, const REAL *RESTRICT dy, 
         gates[2 * H + i] = d * (h_prev[i] - n) * z * (1 - z);
         gates[3 * H + i] = dn * r;
         dh[i] = d * z;
+    }
+}
+
+static void NAME(lstm_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT p, size_t p_gate,
+                               const REAL *RESTRICT b, REAL *const *before, REAL *RESTRICT gates, REAL *const *after)
+{
+    const REAL *RESTRICT c_prev = before[1];
+    REAL *RESTRICT h = after[0], *RESTRICT c = after[1];
+    SIMD
+    for (size_t j = 0; j < units; j++) {
+        REAL i = SIGMOID(x[j] + p[j] + b[j]);
+        REAL f = SIGMOID(x[H + j] + p[p_gate + j] + b[H + j]);
+        REAL g = TANH(x[2 * H + j] + p[2 * p_gate + j] + b[2 * H + j]);
+        REAL o = SIGMOID(x[3 * H + j] + p[3 * p_gate + j] + b[3 * H + j]);
+        REAL cell = f * c_prev[j] + i * g;
+        gates[j] = i;
+        gates[H + j] = f;
+        gates[2 * H + j] = g;
+        gates[3 * H + j] = o;
+        c[j] = cell;
+        h[j] = o * TANH(cell);
+    }
+}
+
+static void NAME(lstm_backward)(size_t units, size_t H, const REAL *RESTRICT dy, REAL *const *before,
+                                REAL *const *after, REAL *RESTRICT gates, REAL *const *d_state)
+{
+    const REAL *RESTRICT c_prev = before[1], *RESTRICT c = after[1];
+    REAL *RESTRICT dh = d_state[0], *RESTRICT dc = d_state[1];
+    SIMD
+    for (size_t j = 0; j < units; j++) {
+        REAL i = gates[j], f = gates[H + j], g = gates[2 * H + j], o = gates[3 * H + j];
+        REAL d = dh[j] + dy[j], squashed = TANH(c[j]);
+        REAL cell = dc[j] + d * o * (1 - squashed * squashed);
+        gates[j] = cell * g * i * (1 - i);
+        gates[H + j] = cell * c_prev[j] * f * (1 - f);
+        gates[2 * H + j] = cell * i * (1 - g * g);
+        gates[3 * H + j] = d * squashed * o * (1 - o);
+        dc[j] = cell * f;
+        dh[j] = 0;
+    }
+}
+
+static void NAME(rnn_forward)(size_t units, size_t H, const REAL *RESTRICT x, const REAL *RESTRICT g, size_t g_gate,
+                              const REAL *RESTRICT b, REAL *const *before, REAL *RESTRICT kept, REAL *const *after)
+{
+    REAL *RESTRICT h = after[0];
+    (void)H, (void)g_gate, (void)before, (void)kept;
+    SIMD
+    for (size_t i = 0; i < units; i++)
+        h[i] = TANH(x[i] + g[i] + b[i]);
+}
+
+static void NAME(rnn_backward)(size_t units, size_t H, const REAL *RESTRICT dy, REAL *const *before,
+                               REAL *const *after, REAL *RESTRICT kept, REAL *const *d_state)
+{
+    const REAL *RESTRICT h = after[0];
+    REAL *RESTRICT dh = d_state[0];
+    (void)H, (void)before;
+    SIMD
+    for (size_t i = 0; i < units; i++) {
+        kept[i] = (dh[i] + dy[i]) * (1 - h[i] * h[i]);
+        dh[i] = 0;
     }
 }
 

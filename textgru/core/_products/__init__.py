@@ -1,0 +1,1 @@
+"""Matrix products: the BLAS, our own packed ones, packing, quantisation, the choice among them. Unchecked inside."""

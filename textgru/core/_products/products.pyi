@@ -1,0 +1,23 @@
+from typing import Literal
+
+import numpy as np
+
+from textgru.core._support.workspace import Workspace
+
+PRECISIONS: tuple[str, ...]
+PRODUCT_KERNELS: tuple[str, ...]
+
+def set_product_kernels(name: str) -> None: ...
+def product_kernels() -> str: ...
+def check_precision(precision: object) -> str: ...
+def choose_precision(wanted: object) -> Literal["fp32", "bf16"]: ...
+
+class Products:
+    precision: str
+    kernels: str | None
+    room: Workspace
+    def __init__(self, precision: str = "fp32", kernels: str | None = None) -> None: ...
+    def multiply(
+        self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, bias: np.ndarray | None = None, accumulate: bool = False
+    ) -> None: ...
+    def multiply_sum(self, pairs: list[tuple[np.ndarray, np.ndarray]], c: np.ndarray) -> None: ...

@@ -1,0 +1,6 @@
+from textgru.core._products.products import Products
+from textgru.core._sequence.layer_arrays import LayerBackward, LayerForward
+from textgru.core._support.workspace import Workspace
+
+def forward(layer: LayerForward, products: Products, work: Workspace) -> None: ...
+def backward(layer: LayerBackward, products: Products, work: Workspace) -> None: ...

@@ -1,0 +1,1 @@
+"""One token a row at a time: packed weights, sessions, drawing of tokens."""

@@ -1,0 +1,1 @@
+"""Argument checks, workspaces, aligned memory, instruction sets, and small compiled helpers."""
