@@ -25,33 +25,33 @@ import numpy as np
 
 from textgru.core import (
     GRU,
+    LSTM,
+    RNN,
     AdamW,
     Embedding,
     Linear,
+    Parameters,
+    Products,
+    RowOrder,
     WeightAverage,
-    aligned,
-    blas,
+    Workspace,
     clip_grad_norm,
+    dequantize_rows,
     flatten,
     gradient_norm,
-    gru_passes,
-    lookup,
-    packing,
-    quantization,
-    row_copies,
+    quantize_rows,
     set_num_threads,
     simd,
     softmax_cross_entropy,
-    sums,
     threads,
 )
+from textgru.core._products import blas, packing
+from textgru.core._sequence import row_copies
+from textgru.core._stepping.token_step import TokenStep
+from textgru.core._support import aligned, lookup, sums
 from textgru.core._support.dropout import dropout
 from textgru.core.optim import lerp
-from textgru.core.parameters import Parameters
-from textgru.core.products import Products, choose_precision, set_product_kernels
-from textgru.core._sequence.row_order import RowOrder
-from textgru.core._stepping.token_step import TokenStep
-from textgru.core._support.workspace import Workspace
+from textgru.core.products import choose_precision, set_product_kernels
 
 REFUSALS = (TypeError, ValueError, IndexError, RuntimeError, AttributeError, KeyError, MemoryError, OverflowError)
 MARGIN = 64  # elements on both sides of an array, to see what is written beyond it
@@ -172,8 +172,15 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
     precision = "bf16" if dtype == np.float32 and rng.random() < 0.3 else "fp32"
     layers = int(rng.integers(1, 4))
 
-    def gru() -> GRU:
+    def gru() -> GRU | RNN:
+        if rng.random() < 0.3:
+            return RNN(k, m, layers, dtype=dtype, precision=precision, seed=1, dropout=0.2)
         return GRU(k, m, layers, dtype=dtype, precision=precision, seed=1, dropout=0.2, reset_after=rng.random() < 0.5)
+
+    def lstm_passes(x: Any, h_0: Any, c_0: Any, dy: Any, dh_n: Any, dc_n: Any) -> Any:
+        layer = LSTM(k, m, layers, dtype=dtype, precision=precision, seed=1)
+        layer.forward(x, (h_0, c_0))
+        return layer.backward(dy, (dh_n, dc_n))
 
     def linear() -> Linear:
         return Linear(k, m, dtype=dtype, precision=precision, seed=1)
@@ -254,19 +261,6 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         step.generate(0, rng.random(3), 1.0)
         step.losses(np.zeros(2, np.intp), np.zeros(2, np.intp))
 
-    def passes(which: str) -> Target:
-        order, work = RowOrder(steps, batch), Workspace(np.dtype(dtype))
-        arguments: dict[str, Any] = {"reset_after": True, "order": order}
-        shared = {"w_hh": f(3 * m, m), "h": f(order.rows + batch, m), "gates": f(order.rows, 4 * m)}
-        indexed = rng.random() < 0.5
-        index = make.index(order.rows, bound=n) if indexed else None
-        if which == "forward":
-            arguments |= {"x": f(n if indexed else order.rows, 3 * m), "index": index, "b_hh": f(3 * m)} | shared
-            return gru_passes.forward, arguments | {"products": Products(precision), "work": work}
-        arguments |= {"dy": f(order.rows, m)} | shared | {"dh": f(batch, m), "sums": f(4 * m), "sums_from": 0}
-        arguments |= {"index": index, "table": f(n, 3 * m) if indexed else None}
-        return gru_passes.backward, arguments | {"products": Products(precision), "work": work}
-
     def copied(thing: Any, how: Any) -> None:
         made = [gru(), linear(), optimizer(), token_step(), WeightAverage(flatten({"a": linear()}), 0.9), Products()]
         chosen = made[thing % len(made)]
@@ -282,6 +276,10 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         lambda: (Embedding(n, k, dtype=dtype).forward, {"index": make.index(m, 2, bound=n)}),
         lambda: (embedding_then, {"index": make.index(m, 2, bound=n), "change": 0}),
         lambda: (gru().forward, {"x": f(steps, batch, k), "h_0": f(layers, batch, m), "training": True, "copy": False}),
+        lambda: (lstm_passes, {
+            "x": f(steps, batch, k), "h_0": f(layers, batch, m), "c_0": f(layers, batch, m), "dy": f(steps, batch, m),
+            "dh_n": f(layers, batch, m), "dc_n": f(layers, batch, m)}),
+        lambda: (LSTM(k, m, layers, dtype=dtype).forward, {"x": f(steps, batch, k), "h_0": (f(layers, batch, m),) * 2}),
         lambda: (gru_backward, {"dy": f(steps, batch, m), "dh_n": f(layers, batch, m), "copy": True}),
         lambda: (gru().forward_lookup, {"table": f(n, k), "index": make.index(steps, batch, bound=n), "h_0": None}),
         lambda: (lookup_then, {"table": f(n, k), "index": make.index(steps, batch, bound=n), "change": 0}),
@@ -334,8 +332,8 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         lambda: (packing.pack, {"matrix": f(n, k)}),
         lambda: (packing.pack_into, {"matrix": f(n, k), "packed": f(-(-n // 64), k, 64)}),
         lambda: (packing.pack_int8, {"matrix": make.floats(n, k)}),
-        lambda: (quantization.quantize_rows, {"matrix": make.floats(n, k)}),
-        lambda: (quantization.dequantize_rows, {
+        lambda: (quantize_rows, {"matrix": make.floats(n, k)}),
+        lambda: (dequantize_rows, {
             "integers": make.guarded(np.ones((n, k), np.int8)), "scales": make.floats(n)}),
         lambda: (row_copies.take_halves, {
             "array": make.guarded(np.ones((steps, batch, 8), np.uint8)),
@@ -346,8 +344,6 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         lambda: (RowOrder(steps, batch).take, {"array": f(steps, batch, k), "out": f(steps * batch, k)}),
         lambda: (RowOrder(steps, batch).put, {"rows": f(steps * batch, k), "out": f(steps, batch, k)}),
         lambda: (RowOrder, {"steps": steps, "batch": batch}),
-        lambda: passes("forward"),
-        lambda: passes("backward"),
         lambda: (aligned.empty, {"shape": (n, k), "dtype": dtype}),
         lambda: (aligned.zeros, {"shape": n, "dtype": dtype}),
         lambda: (Workspace(np.dtype(dtype)).get, {"name": "a"}),

@@ -15,33 +15,58 @@ def bf16(x):
     return np.where(np.abs(result) > 3.3895313892515355e38, np.copysign(np.inf, x), result)
 
 
-def gru_cell(x, h, w_ih, w_hh, b_ih, b_hh, *, reset_after=True):
-    """h_t from x_t (B, I) and h_{t-1} (B, H); weights (3H, I), (3H, H), (3H,), (3H,), gates in the order r, z, n."""
-    x_r, x_z, x_n = np.split(x @ w_ih.T + b_ih, 3, axis=1)
+def gru_cell(x, state, w_ih, w_hh, b_ih, b_hh, *, reset_after=True, rounded=lambda x: x):
+    """(h_t,) from x_t (B, I) and (h_{t-1} (B, H),); weights (3H, I), (3H, H), (3H,), (3H,), gates in the order r, z, n.
+
+    `rounded` is what the inputs of a product are rounded to.
+    """
+    (h,) = state
+    x_r, x_z, x_n = np.split(rounded(x) @ w_ih.T + b_ih, 3, axis=1)
     w_hr, w_hz, w_hn = np.split(w_hh, 3)
     b_hr, b_hz, b_hn = np.split(b_hh, 3)
-    r = sigmoid(x_r + h @ w_hr.T + b_hr)
-    z = sigmoid(x_z + h @ w_hz.T + b_hz)
-    product = r * (h @ w_hn.T + b_hn) if reset_after else (r * h) @ w_hn.T + b_hn
+    r = sigmoid(x_r + rounded(h) @ w_hr.T + b_hr)
+    z = sigmoid(x_z + rounded(h) @ w_hz.T + b_hz)
+    product = r * (rounded(h) @ w_hn.T + b_hn) if reset_after else (r * h) @ w_hn.T + b_hn
     n = np.tanh(x_n + product)
-    return (1 - z) * n + z * h
+    return ((1 - z) * n + z * h,)
 
 
-def gru(x, h_0, parameters, *, reset_after=True):
-    """y (T, B, H) and h_n (L, B, H) from x (T, B, I) and h_0 (L, B, H); parameters by PyTorch's names."""
-    hidden = h_0.shape[-1]
-    h_n = []
-    for layer, h in enumerate(h_0):
+def lstm_cell(x, state, w_ih, w_hh, b_ih, b_hh, *, rounded=lambda x: x):
+    """(h_t, c_t) from x_t and (h_{t-1}, c_{t-1}); weights (4H, I), (4H, H), (4H,), (4H,), gates i, f, g, o."""
+    h, c = state
+    i, f, g, o = np.split(rounded(x) @ w_ih.T + b_ih + rounded(h) @ w_hh.T + b_hh, 4, axis=1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def rnn_cell(x, state, w_ih, w_hh, b_ih, b_hh, *, rounded=lambda x: x):
+    """(h_t,) from x_t and (h_{t-1},); weights (H, I), (H, H), (H,), (H,)."""
+    return (np.tanh(rounded(x) @ w_ih.T + b_ih + rounded(state[0]) @ w_hh.T + b_hh),)
+
+
+CELLS = {
+    "gru": gru_cell,
+    "gru-reset-before": lambda *arguments, **rounded: gru_cell(*arguments, reset_after=False, **rounded),
+    "lstm": lstm_cell,
+    "rnn": rnn_cell,
+}
+
+
+def recurrent(kind, x, state, parameters, **rounded):
+    """y (T, B, H) and the state (L, B, H), a tuple, after the last step, from x (T, B, I) and a state; parameters by
+    PyTorch's names."""
+    last = []
+    for layer in range(len(state[0])):
         w_ih, w_hh = parameters[f"weight_ih_l{layer}"], parameters[f"weight_hh_l{layer}"]
-        b_ih = parameters.get(f"bias_ih_l{layer}", np.zeros(3 * hidden))
-        b_hh = parameters.get(f"bias_hh_l{layer}", np.zeros(3 * hidden))
-        outputs = []
+        b_ih = parameters.get(f"bias_ih_l{layer}", np.zeros(len(w_ih)))
+        b_hh = parameters.get(f"bias_hh_l{layer}", np.zeros(len(w_ih)))
+        now, outputs = tuple(array[layer] for array in state), []
         for x_t in x:
-            h = gru_cell(x_t, h, w_ih, w_hh, b_ih, b_hh, reset_after=reset_after)
-            outputs.append(h)
+            now = CELLS[kind](x_t, now, w_ih, w_hh, b_ih, b_hh, **rounded)
+            outputs.append(now[0])
         x = np.stack(outputs)
-        h_n.append(h)
-    return x, np.stack(h_n)
+        last.append(now)
+    return x, tuple(np.stack(arrays) for arrays in zip(*last, strict=True))
 
 
 def log_softmax(logits):

@@ -1,4 +1,4 @@
-"""Makes golden.npz: forward and backward of PyTorch's GRU, cross-entropy and AdamW, to hold textgru against where
+"""Makes golden.npz: forward and backward of PyTorch's GRU, LSTM and RNN, cross-entropy and AdamW, to hold textgru against where
 PyTorch is not installed.
 
     python tests/data/make_golden.py        (needs torch; the file in the repository was made with 2.13.0)
@@ -10,18 +10,21 @@ import numpy as np
 import torch
 
 # seq, batch, input, hidden, layers, bias
-GRU_CASES = [(1, 1, 1, 1, 1, True), (4, 3, 3, 17, 2, True), (3, 2, 17, 3, 3, False), (2, 5, 3, 65, 1, True)]
+CASES = [(1, 1, 1, 1, 1, True), (4, 3, 3, 17, 2, True), (3, 2, 17, 3, 3, False), (2, 5, 3, 65, 1, True)]
 
 
-def gru_case(name, seq, batch, inputs, hidden, layers, bias):
+def recurrent_case(name, kind, states, seq, batch, inputs, hidden, layers, bias):
     torch.manual_seed(seq + batch + hidden)
-    module = torch.nn.GRU(inputs, hidden, layers, bias=bias)
+    module = kind(inputs, hidden, layers, bias=bias)
     x = torch.randn(seq, batch, inputs, requires_grad=True)
-    h_0 = torch.randn(layers, batch, hidden, requires_grad=True)
-    y, h_n = module(x, h_0)
-    dy, dh_n = torch.randn_like(y), torch.randn_like(h_n)
-    torch.autograd.backward([y, h_n], [dy, dh_n])
-    arrays = {"x": x, "h_0": h_0, "y": y, "h_n": h_n, "dy": dy, "dh_n": dh_n, "dx": x.grad, "dh_0": h_0.grad}
+    first = [torch.randn(layers, batch, hidden, requires_grad=True) for _ in states]
+    y, last = module(x, first[0] if len(states) == 1 else tuple(first))
+    last = [last] if len(states) == 1 else list(last)
+    dy, d_last = torch.randn_like(y), [torch.randn_like(array) for array in last]
+    torch.autograd.backward([y, *last], [dy, *d_last])
+    arrays = {"x": x, "y": y, "dy": dy, "dx": x.grad}
+    for state, before, after, gradient in zip(states, first, last, d_last, strict=True):
+        arrays |= {f"{state}_0": before, f"{state}_n": after, f"d{state}_n": gradient, f"d{state}_0": before.grad}
     for parameter, value in module.named_parameters():
         arrays[f"parameter.{parameter}"] = value
         arrays[f"gradient.{parameter}"] = value.grad
@@ -53,6 +56,8 @@ def adamw_case():
 
 if __name__ == "__main__":
     golden = cross_entropy_case() | adamw_case()
-    for number, case in enumerate(GRU_CASES):
-        golden |= gru_case(f"gru{number}", *case)
+    for number, case in enumerate(CASES):
+        golden |= recurrent_case(f"gru{number}", torch.nn.GRU, "h", *case)
+        golden |= recurrent_case(f"lstm{number}", torch.nn.LSTM, "hc", *case)
+        golden |= recurrent_case(f"rnn{number}", torch.nn.RNN, "h", *case)
     np.savez_compressed(Path(__file__).with_name("golden.npz"), **golden)

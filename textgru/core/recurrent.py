@@ -212,6 +212,8 @@ class Recurrent(Layer, Generic[State]):
         for layer in range(self.num_layers):
             b_ih = self.parameters[f"bias_ih_l{layer}"] if self.bias else self._zeros
             b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
+            w_hh = self._recurrent_weight(layer)
+            check_array(f"bias_hh_l{layer}", b_hh, self.dtype, (len(w_hh),))
             projected = work.get("projected", source.shape[0], len(cell.gates) * hidden)
             products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
             arrays = self._layer_states(layer, order, work)
@@ -224,7 +226,7 @@ class Recurrent(Layer, Generic[State]):
                     order,
                     projected,
                     index if projected_table and layer == 0 else None,
-                    self.parameters[f"weight_hh_l{layer}"],
+                    w_hh,
                     b_hh,
                     arrays,
                     kept,
@@ -314,7 +316,7 @@ class Recurrent(Layer, Generic[State]):
         small = dtable is not None and SMALL_TABLE * len(dtable) <= order.rows
         sums, sums_from = work.get("sums", cell.kept * hidden), 0 if dtable is None else gates
         states = self._layer_states(layer, order, work)
-        w_hh, dw_hh = self.parameters[f"weight_hh_l{layer}"], self.gradients[f"weight_hh_l{layer}"]
+        w_hh, dw_hh = self._recurrent_weight(layer), self.gradients[f"weight_hh_l{layer}"]
         table = dtable if small else None
         backward(
             LayerBackward(
@@ -395,6 +397,13 @@ class Recurrent(Layer, Generic[State]):
         for state, array in zip(self.cell.states, states, strict=True):
             check_array(name if state == "h" else f"{state}{name[name.index('_') :]}", array, self.dtype,
                         (self.num_layers, batch, self.hidden_size))  # fmt: skip
+
+    def _recurrent_weight(self, layer: int) -> np.ndarray:
+        """weight_hh (G H, H) of a layer. Raises ValueError where somebody gave the array another shape."""
+        weight = self.parameters[f"weight_hh_l{layer}"]
+        shape = (len(self.cell.gates) * self.hidden_size, self.hidden_size)
+        check_array(f"weight_hh_l{layer}", weight, self.dtype, shape)
+        return weight
 
     def _layer_states(self, layer: int, order: RowOrder, work: Workspace) -> tuple[np.ndarray, ...]:
         """A layer's states (N + B, H), before the first step and after each."""

@@ -1,4 +1,4 @@
-"""The GRU's results: against the reference, golden vectors and PyTorch, for any threads and instruction set."""
+"""The results of all cells: against the reference, golden vectors and PyTorch, for any threads and instruction set."""
 
 import threading
 import time
@@ -6,100 +6,80 @@ import time
 import numpy as np
 import pytest
 
-from tests.reference import gru as reference_gru
-from tests.reference import relative_error
-from textgru.core import GRU, set_num_threads, simd
+from tests.core.cells import arrays_of, every_cell, every_kind, make, numbers, run, run_numbers, state
+from tests.reference import recurrent, relative_error
+from textgru.core import GRU, LSTM, set_num_threads, simd
 from textgru.core.products import set_product_kernels
 
 SIZES = [1, 3, 17, 65]
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
-both_conventions = pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-def numbers(shape, seed, dtype=np.float64):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def run(gru, x, h_0, dy, dh_n):
-    """Everything that a forward and a backward pass give, by name."""
-    y, h_n = gru.forward(x, h_0)
-    dx, dh_0 = gru.backward(dy, dh_n)
-    return {"y": y, "h_n": h_n, "dx": dx, "dh_0": dh_0, **{k: v.copy() for k, v in gru.gradients.items()}}
-
-
-def run_numbers(gru, seq, batch):
-    dtype, hidden, layers = gru.dtype, gru.hidden_size, gru.num_layers
-    return run(
-        gru,
-        numbers((seq, batch, gru.input_size), 1, dtype),
-        numbers((layers, batch, hidden), 2, dtype),
-        numbers((seq, batch, hidden), 3, dtype),
-        numbers((layers, batch, hidden), 4, dtype),
-    )
-
-
-@both_conventions
+@every_kind
 @both_dtypes
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("hidden", SIZES)
 @pytest.mark.parametrize("batch", SIZES)
-def test_forward_equals_reference(batch, hidden, threads, dtype, reset_after):
+def test_forward_equals_reference(batch, hidden, threads, dtype, kind):
     set_num_threads(threads)
-    gru = GRU(3, hidden, 2, reset_after=reset_after, dtype=dtype, seed=0)
-    x, h_0 = numbers((17, batch, 3), 1, dtype), numbers((2, batch, hidden), 2, dtype)
-    y, h_n = gru.forward(x, h_0)
-    wanted_y, wanted_h_n = reference_gru(x, h_0, gru.parameters, reset_after=reset_after)
-    assert y.dtype == h_n.dtype == dtype
+    layer = make(kind, 3, hidden, 2, dtype=dtype, seed=0)
+    x, first = numbers((17, batch, 3), 1, dtype), state(layer, batch, 2)
+    y, last = layer.forward(x, first)
+    wanted_y, wanted = recurrent(kind, x, arrays_of(first), layer.parameters)
+    assert y.dtype == dtype
     assert relative_error(y, wanted_y) < TOLERANCE[dtype]
-    assert relative_error(h_n, wanted_h_n) < TOLERANCE[dtype]
+    for got, array in zip(arrays_of(last), wanted, strict=True):
+        assert got.dtype == dtype
+        assert relative_error(got, array) < TOLERANCE[dtype]
 
 
-@both_conventions
+@every_kind
 @pytest.mark.parametrize("batch", [1, 3, 17, 65])
-def test_float32_backward_equals_float64(batch, reset_after):
+def test_float32_backward_equals_float64(batch, kind):
     """float64 is checked against differences; float32 has to agree with it."""
     results = {}
     for dtype in (np.float32, np.float64):
-        gru = GRU(17, 65, 2, reset_after=reset_after, dtype=dtype, seed=0)
+        gru = make(kind, 17, 65, 2, dtype=dtype, seed=0)
         results[dtype] = run_numbers(gru, 17, batch)
     for name, wanted in results[np.float64].items():
         assert relative_error(results[np.float32][name], wanted) < 1e-5, name
 
 
-@both_conventions
+@every_kind
 @pytest.mark.parametrize("batch", [1, 2, 3, 65])
 @pytest.mark.parametrize("seq", [1, 17])
-def test_threads_agree_within_rounding(seq, batch, reset_after):
+def test_threads_agree_within_rounding(seq, batch, kind):
     results = []
     for threads in (1, 2, 7):
         set_num_threads(threads)
-        results.append(run_numbers(GRU(17, 65, 2, reset_after=reset_after, seed=0), seq, batch))
+        results.append(run_numbers(make(kind, 17, 65, 2, seed=0), seq, batch))
     for other in results[1:]:
         for name, wanted in results[0].items():
             assert relative_error(other[name], wanted) < 1e-5, name
 
 
+@every_cell
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_same_threads_give_the_same_bits(threads):
+def test_same_threads_give_the_same_bits(threads, kind):
     set_num_threads(threads)
-    first, second = (run_numbers(GRU(65, 129, 2, dropout=0.3, seed=9), 33, 40) for _ in range(2))
+    first, second = (run_numbers(make(kind, 65, 129, 2, dropout=0.3, seed=9), 33, 40) for _ in range(2))
     for name, wanted in first.items():
         assert first[name].tobytes() == second[name].tobytes(), name
         assert np.isfinite(wanted).all()
 
 
-@both_conventions
+@every_kind
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch", [20, 33, 64])
-def test_our_own_products_give_the_same_bits_for_any_threads(batch, precision, reset_after):
+def test_our_own_products_give_the_same_bits_for_any_threads(batch, precision, kind):
     set_product_kernels("packed")
     table, index = numbers((9, 17), 5, np.float32), np.random.default_rng(6).integers(0, 9, (20, batch))
     dy = numbers((20, batch, 65), 3, np.float32)
     results = []
     for threads in (1, 2, 3, 7):
         set_num_threads(threads)
-        gru = GRU(17, 65, 2, reset_after=reset_after, dropout=0.2, precision=precision, seed=0)
+        gru = make(kind, 17, 65, 2, dropout=0.2, precision=precision, seed=0)
         by_table = {"y": gru.forward_lookup(table, index)[0], "dtable": gru.backward(dy)[0]}
         by_table |= {name: array.copy() for name, array in gru.gradients.items()}
         results.append([by_table, run_numbers(gru, 20, batch)])
@@ -109,54 +89,56 @@ def test_our_own_products_give_the_same_bits_for_any_threads(batch, precision, r
                 assert got[name].tobytes() == wanted[name].tobytes(), name
 
 
-@both_conventions
+@every_kind
 @both_dtypes
 @pytest.mark.parametrize("name", simd.supported_instruction_sets())
-def test_every_instruction_set(name, dtype, reset_after):
+def test_every_instruction_set(name, dtype, kind):
     def results(instruction_set):
         simd.set_instruction_set(instruction_set)
-        return [run_numbers(GRU(3, hidden, 1, reset_after=reset_after, dtype=dtype, seed=1), 5, 3) for hidden in SIZES]
+        return [run_numbers(make(kind, 3, hidden, 1, dtype=dtype, seed=1), 5, 3) for hidden in SIZES]
 
     for got, wanted in zip(results(name), results("baseline"), strict=True):
         for key in wanted:
             assert relative_error(got[key], wanted[key]) < TOLERANCE[dtype], key
 
 
+@every_cell
 @pytest.mark.parametrize("name", simd.supported_instruction_sets())
 @pytest.mark.parametrize("hidden", [64, 128, 192])
 @pytest.mark.parametrize("batch", [1, 2, 5, 6, 7, 13, 50])
-def test_our_own_product(batch, hidden, name):
+def test_our_own_product(batch, hidden, name, kind):
     """Whole blocks of 64 units and a long sequence: the packed product, at every number of rows in a tile."""
     simd.set_instruction_set(name)
     set_num_threads(2)
     results = {}
     for dtype in (np.float32, np.float64):  # float64 always takes the BLAS
-        results[dtype] = run_numbers(GRU(5, hidden, 2, dtype=dtype, seed=0), 9, batch)
+        results[dtype] = run_numbers(make(kind, 5, hidden, 2, dtype=dtype, seed=0), 9, batch)
     for key, wanted in results[np.float64].items():
         assert relative_error(results[np.float32][key], wanted) < 1e-5, key
 
 
-@both_conventions
+@every_kind
 @pytest.mark.parametrize(("batch", "precision"), [(7, "fp32"), (33, "fp32"), (7, "bf16")])
-def test_weights_that_stay_in_no_near_cache(batch, precision, reset_after):
+def test_weights_that_stay_in_no_near_cache(batch, precision, kind):
     """And more units than a product takes at once: 1024, or 1024 pairs."""
     hidden, tolerance = (1030, 1e-5) if precision == "fp32" else (2050, 0.02)
     set_num_threads(2)
     set_product_kernels("packed")
-    wanted = run_numbers(GRU(5, hidden, reset_after=reset_after, dtype=np.float64, seed=0), 9, batch)
-    got = run_numbers(GRU(5, hidden, reset_after=reset_after, precision=precision, seed=0), 9, batch)
+    wanted = run_numbers(make(kind, 5, hidden, dtype=np.float64, seed=0), 9, batch)
+    got = run_numbers(make(kind, 5, hidden, precision=precision, seed=0), 9, batch)
     for name in wanted:
         assert relative_error(got[name], wanted[name]) < tolerance, name
 
 
+@every_cell
 @pytest.mark.parametrize(("batch", "threads", "hidden"), [(6, 2, 256), (33, 9, 576), (36, 10, 640)], ids=str)
-def test_few_rows_share_the_units(batch, threads, hidden):
+def test_few_rows_share_the_units(batch, threads, hidden, kind):
     """In a batch as a whole, and in two halves one after the other."""
     for precision, tolerance in (("fp32", 1e-5), ("bf16", 2e-2)):
         results = []
         for count in (1, threads):
             set_num_threads(count)
-            results.append(run_numbers(GRU(5, hidden, 1, precision=precision, seed=0), 9, batch))
+            results.append(run_numbers(make(kind, 5, hidden, 1, precision=precision, seed=0), 9, batch))
         for name, wanted in results[0].items():
             assert relative_error(results[1][name], wanted) < tolerance, name
 
@@ -173,102 +155,121 @@ def test_results_in_the_workspace(batch, dtype):
     assert views.tobytes() == dx.tobytes()
 
 
+@every_cell
 @pytest.mark.parametrize("case", range(4))
-def test_golden_vectors_of_pytorch(golden, case):
-    arrays = {k.removeprefix(f"gru{case}."): v for k, v in golden.items() if k.startswith(f"gru{case}.")}
+def test_golden_vectors_of_pytorch(golden, case, kind):
+    prefix = f"{kind}{case}."
+    arrays = {name.removeprefix(prefix): array for name, array in golden.items() if name.startswith(prefix)}
     parameters = {k.removeprefix("parameter."): v for k, v in arrays.items() if k.startswith("parameter.")}
-    gru = GRU(arrays["x"].shape[2], arrays["h_0"].shape[2], len(arrays["h_0"]), bias="bias_ih_l0" in parameters)
-    gru.load(parameters)
-    got = run(gru, arrays["x"], arrays["h_0"], arrays["dy"], arrays["dh_n"])
-    for name in ("y", "h_n", "dx", "dh_0"):
+    hidden, layers = arrays["h_0"].shape[2], len(arrays["h_0"])
+    layer = make(kind, arrays["x"].shape[2], hidden, layers, bias="bias_ih_l0" in parameters)
+    layer.load(parameters)
+    first, d_last = (
+        tuple(arrays[name.format(state)] for state in layer.cell.states) for name in ("{}_0", "d{}_n")
+    )
+    if len(layer.cell.states) == 1:
+        (first,), (d_last,) = first, d_last
+    got = run(layer, arrays["x"], first, arrays["dy"], d_last)
+    for name in ("y", "dx", *(f"{state}_n" for state in layer.cell.states), *(f"d{s}_0" for s in layer.cell.states)):
         assert relative_error(got[name], arrays[name]) < 1e-5, name
     for name in parameters:
         assert relative_error(got[name], arrays[f"gradient.{name}"]) < 1e-5, name
 
 
+@every_cell
 @both_dtypes
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
 @pytest.mark.parametrize("batch", [7, 33])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_equals_pytorch(layers, batch, bias, dtype):
+def test_equals_pytorch(layers, batch, bias, dtype, kind):
     torch = pytest.importorskip("torch")
-    gru = GRU(17, 65, layers, bias=bias, dtype=dtype, seed=3)
-    module = torch.nn.GRU(17, 65, layers, bias=bias, dtype=torch.from_numpy(np.zeros(1, dtype)).dtype)
-    module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in gru.parameters.items()})
-    x, h_0 = numbers((9, batch, 17), 1, dtype), numbers((layers, batch, 65), 2, dtype)
-    dy, dh_n = numbers((9, batch, 65), 3, dtype), numbers((layers, batch, 65), 4, dtype)
-    t_x, t_h = torch.tensor(x, requires_grad=True), torch.tensor(h_0, requires_grad=True)
-    y, h_n = module(t_x, t_h)
-    torch.autograd.backward([y, h_n], [torch.tensor(dy), torch.tensor(dh_n)])
-    got = run(gru, x, h_0, dy, dh_n)
-    wanted = {"y": y, "h_n": h_n, "dx": t_x.grad, "dh_0": t_h.grad}
+    layer = make(kind, 17, 65, layers, bias=bias, dtype=dtype, seed=3)
+    their_kind = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM, "rnn": torch.nn.RNN}[kind]
+    module = their_kind(17, 65, layers, bias=bias, dtype=torch.from_numpy(np.zeros(1, dtype)).dtype)
+    module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in layer.parameters.items()})
+    x, first = numbers((9, batch, 17), 1, dtype), state(layer, batch, 2)
+    dy, d_last = numbers((9, batch, 65), 3, dtype), state(layer, batch, 4)
+    t_x, t_first = torch.tensor(x, requires_grad=True), [torch.tensor(h, requires_grad=True) for h in arrays_of(first)]
+    y, last = module(t_x, tuple(t_first) if kind == "lstm" else t_first[0])
+    last = arrays_of(last)
+    torch.autograd.backward([y, *last], [torch.tensor(dy), *map(torch.tensor, arrays_of(d_last))])
+    got = run(layer, x, first, dy, d_last)
+    wanted = {"y": y, "dx": t_x.grad}
+    for name, array, before in zip(layer.cell.states, last, t_first, strict=True):
+        wanted |= {f"{name}_n": array, f"d{name}_0": before.grad}
     wanted |= {name: value.grad for name, value in module.named_parameters()}
     for name, value in wanted.items():
         assert relative_error(got[name], value.detach().numpy()) < TOLERANCE[dtype], name
 
 
-@both_conventions
+@every_kind
 @pytest.mark.parametrize("rows", [2, 17, 200], ids=["small-table", "middle-table", "large-table"])
-def test_lookup_equals_forward_on_rows(rows, reset_after):
-    gru = GRU(5, 17, 2, reset_after=reset_after, dtype=np.float64, seed=1)
+def test_lookup_equals_forward_on_rows(rows, kind):
+    layer = make(kind, 5, 17, 2, dtype=np.float64, seed=1)
     table, index = numbers((rows, 5), 1), np.random.default_rng(2).integers(0, rows, (7, 6))
     dy = numbers((7, 6, 17), 3)
-    y, h_n = gru.forward(table[index])
-    dx, _ = gru.backward(dy)
-    gradients = {name: array.copy() for name, array in gru.gradients.items()}
-    looked_up_y, looked_up_h_n = gru.forward_lookup(table, index)
-    dtable, _ = gru.backward(dy)
+    y, last = layer.forward(table[index])
+    dx, _ = layer.backward(dy)
+    gradients = {name: array.copy() for name, array in layer.gradients.items()}
+    looked_up_y, looked_up_last = layer.forward_lookup(table, index)
+    dtable, _ = layer.backward(dy)
     wanted_dtable = np.zeros_like(table)
     np.add.at(wanted_dtable, index, dx)
     assert relative_error(looked_up_y, y) < 1e-12
-    assert relative_error(looked_up_h_n, h_n) < 1e-12
+    for got, wanted in zip(arrays_of(looked_up_last), arrays_of(last), strict=True):
+        assert relative_error(got, wanted) < 1e-12
     assert relative_error(dtable, wanted_dtable) < 1e-12
     for name, wanted in gradients.items():
-        assert relative_error(gru.gradients[name], wanted) < 1e-12, name
+        assert relative_error(layer.gradients[name], wanted) < 1e-12, name
 
 
-def test_state_carries_a_sequence_on():
-    gru = GRU(3, 17, 2, dtype=np.float64, seed=1)
+@every_kind
+def test_state_carries_a_sequence_on(kind):
+    layer = make(kind, 3, 17, 2, dtype=np.float64, seed=1)
     x = numbers((10, 4, 3), 1)
-    whole, h_whole = gru.forward(x)
-    first, h = gru.forward(x[:6].copy())
-    second, h = gru.forward(x[6:].copy(), h)
+    whole, last = layer.forward(x)
+    first, state = layer.forward(x[:6].copy())
+    second, state = layer.forward(x[6:].copy(), state)
     np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=1e-12)
-    np.testing.assert_allclose(h, h_whole, rtol=1e-12)
+    for got, wanted in zip(arrays_of(state), arrays_of(last), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
-def test_results_are_the_callers_own():
-    gru = GRU(3, 5, seed=1)
+@every_cell
+def test_results_are_the_callers_own(kind):
+    layer = make(kind, 3, 5, seed=1)
     x = numbers((4, 2, 3), 1, np.float32)
-    y, h_n = gru.forward(x)
-    kept_y, kept_h = y.copy(), h_n.copy()
-    dx, dh_0 = gru.backward(np.ones_like(y))
-    kept_dx, kept_dh = dx.copy(), dh_0.copy()
-    gru.forward(2 * x)
-    gru.backward(np.zeros_like(y))
-    for got, kept in ((y, kept_y), (h_n, kept_h), (dx, kept_dx), (dh_0, kept_dh)):
-        np.testing.assert_array_equal(got, kept)
+    y, last = layer.forward(x)
+    dx, d_first = layer.backward(np.ones_like(y))
+    results = [y, dx, *arrays_of(last), *arrays_of(d_first)]
+    kept = [array.copy() for array in results]
+    layer.forward(2 * x)
+    layer.backward(np.zeros_like(y))
+    for got, before in zip(results, kept, strict=True):
+        np.testing.assert_array_equal(got, before)
 
 
-def test_inference_leaves_the_backward_pass_alone():
-    gru = GRU(3, 5, seed=1)
+@every_cell
+def test_inference_leaves_the_backward_pass_alone(kind):
+    layer = make(kind, 3, 5, seed=1)
     x, dy = numbers((4, 2, 3), 1, np.float32), numbers((4, 2, 5), 2, np.float32)
-    y, _ = gru.forward(x)
-    dx, _ = gru.backward(dy)
-    gru.forward(x)
-    inferred, _ = gru.forward(x, training=False)
-    gru.forward(3 * x, training=False)
+    y, _ = layer.forward(x)
+    dx, _ = layer.backward(dy)
+    layer.forward(x)
+    inferred, _ = layer.forward(x, training=False)
+    layer.forward(3 * x, training=False)
     np.testing.assert_array_equal(inferred, y)
-    np.testing.assert_array_equal(gru.backward(dy)[0], dx)
+    np.testing.assert_array_equal(layer.backward(dy)[0], dx)
 
 
-def test_dropout_acts_between_layers_only_while_training():
+@every_cell
+def test_dropout_acts_between_layers_only_while_training(kind):
     x = numbers((20, 30, 8), 1, np.float32)
-    plain, dropped = GRU(8, 40, 2, seed=1), GRU(8, 40, 2, dropout=0.5, seed=1)
+    plain, dropped = make(kind, 8, 40, 2, seed=1), make(kind, 8, 40, 2, dropout=0.5, seed=1)
     np.testing.assert_array_equal(dropped.forward(x, training=False)[0], plain.forward(x, training=False)[0])
     assert not np.allclose(dropped.forward(x)[0], plain.forward(x)[0])
     assert not np.array_equal(dropped.forward(x)[0], dropped.forward(x)[0]), "a new mask each time"
-    single = GRU(8, 40, 1, dropout=0.5, seed=1)
+    single = make(kind, 8, 40, 1, dropout=0.5, seed=1)
     np.testing.assert_array_equal(single.forward(x)[0], single.forward(x, training=False)[0])
 
 
@@ -324,6 +325,20 @@ def test_bad_input_is_named(arguments, error, message):
     gru = GRU(4, 5, seed=0)
     with pytest.raises(error, match=message):
         gru.forward(**{"x": np.zeros((2, 3, 4), np.float32), **arguments})
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 3, 5), np.float32), (np.zeros((1, 3, 5), np.float32),), "hc", 3], ids=str)
+def test_the_state_of_an_lstm_is_a_pair(bad):
+    lstm, x = LSTM(4, 5, seed=0), np.zeros((2, 3, 4), np.float32)
+    with pytest.raises(TypeError, match=r"h_0: expected a tuple of 2 arrays \(h, c\), got "):
+        lstm.forward(x, bad)
+    y, last = lstm.forward(x)
+    with pytest.raises(TypeError, match=r"dh_n: expected a tuple of 2 arrays"):
+        lstm.backward(y, bad)
+    with pytest.raises(ValueError, match=r"c_0: .*\(1, 3, 5\), got shape \(2, 3, 5\)"):
+        lstm.forward(x, (last[0], np.zeros((2, 3, 5), np.float32)))
+    with pytest.raises(TypeError, match="h_0: expected an array, got tuple"):
+        GRU(4, 5, seed=0).forward(x, last)
 
 
 def test_bad_index_is_named():
