@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import textgru.model.network
-from tests.reference import cross_entropy, numerical_gradient, relative_error
-from tests.reference import gru as reference_gru
+from tests.reference import cross_entropy, numerical_gradient, recurrent, relative_error
 from textgru.core import AdamW, gradient_norm, set_num_threads
 from textgru.core.products import product_kernels, set_product_kernels
 from textgru.errors import InputError
@@ -24,6 +23,8 @@ CONFIGS = [
     NetworkConfig(4, embedding_size=3, hidden_size=5, num_layers=2, input_dropout=0.4),
     NetworkConfig(6, embedding_size=4, hidden_size=4, dropout=0.3, input_dropout=0.4, tie_weights=True),
     NetworkConfig(4, 3, 5, 3, dropout=0.4, input_dropout=0.3, variational_dropout=True),
+    NetworkConfig(7, embedding_size=3, hidden_size=4, num_layers=2, dropout=0.2, cell="lstm"),
+    NetworkConfig(7, embedding_size=5, hidden_size=5, num_layers=2, tie_weights=True, cell="rnn"),
 ]
 
 
@@ -33,8 +34,8 @@ def batch(vocab, seq=4, rows=3, seed=1):
 
 
 def random_state(network, rows, seed=2):
-    shape = network.initial_state(rows).shape
-    return np.random.default_rng(seed).standard_normal(shape).astype(network.dtype)
+    rng = np.random.default_rng(seed)
+    return tuple(rng.standard_normal(array.shape).astype(network.dtype) for array in network.initial_state(rows))
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_gradients_against_differences(config):
     network = Network(config, seed=1, dtype=np.float64)
     tokens, targets = batch(config.vocab_size)
     state = random_state(network, 3)
-    generators = [network._rng, network.gru._rng]
+    generators = [network._rng, network.recurrent._rng]
     states = [g.bit_generator.state for g in generators]
 
     def loss():
@@ -64,29 +65,28 @@ def test_gradients_against_differences(config):
         assert relative_error(view, network.parameters.views(wanted)[name]) < 1e-6, name
 
 
-@pytest.mark.parametrize("config", CONFIGS[:3], ids=str)
+@pytest.mark.parametrize("config", [*CONFIGS[:3], NetworkConfig(7, 3, 4, 2, cell="lstm"), CONFIGS[-1]], ids=str)
 def test_loss_equals_the_reference(config):
     network = Network(config, seed=1, dtype=np.float64)
     tokens, targets = batch(config.vocab_size, seq=9, rows=5)
     state = random_state(network, 5)
     p = network.named_parameters()
-    y, h_n = reference_gru(
-        p["embedding.weight"][tokens], state, {k.removeprefix("gru."): v for k, v in p.items() if k.startswith("gru.")}
-    )
+    cell = {name.partition(".")[2]: array for name, array in p.items() if name.startswith(f"{config.cell}.")}
+    y, last = recurrent(config.cell, p["embedding.weight"][tokens], state, cell)
     logits = y @ p.get("output.weight", p["embedding.weight"]).T + p["output.bias"]
     wanted = cross_entropy(logits.reshape(-1, config.vocab_size), targets.reshape(-1))
     loss, new_state = network.loss_and_grad(tokens, targets, state)
     losses, same_state = network.losses(tokens, targets, state)
     assert loss == pytest.approx(wanted.mean(), rel=1e-12)
     np.testing.assert_allclose(losses.reshape(-1), wanted, rtol=1e-10)
-    np.testing.assert_allclose(new_state, h_n, rtol=1e-10)
-    np.testing.assert_allclose(same_state, h_n, rtol=1e-10)
-    stepped = state.copy()
+    np.testing.assert_allclose(new_state, last, rtol=1e-10)
+    np.testing.assert_allclose(same_state, last, rtol=1e-10)
+    stepped = tuple(array.copy() for array in state)
     for t in range(9):
         scores = network.step(tokens[t], stepped)
         np.testing.assert_allclose(scores, logits[t], rtol=1e-9)
-    np.testing.assert_allclose(stepped, h_n, rtol=1e-10)
-    np.testing.assert_allclose(network.advance(tokens, state), h_n, rtol=1e-10)
+    np.testing.assert_allclose(stepped, last, rtol=1e-10)
+    np.testing.assert_allclose(network.advance(tokens, state), last, rtol=1e-10)
 
 
 def test_dropout_is_off_outside_training():
@@ -215,11 +215,11 @@ def test_a_copy_trains_to_the_same_bits(how):
     results = []
     for each in (copied, network):
         loss, state = each.loss_and_grad(tokens, tokens, each.initial_state(3))
-        results.append((loss, state.tobytes(), each.parameters.gradients.tobytes()))
+        results.append((loss, np.stack(state).tobytes(), each.parameters.gradients.tobytes()))
         each.parameters.values[...] += 1  # not the other's
         assert (each.named_parameters()["output.bias"] == each.output.parameters["bias"]).all()
     assert results[0] == results[1]
-    assert copied.gru.precision == "bf16"
+    assert copied.recurrent.precision == "bf16"
 
 
 @pytest.mark.parametrize("setting", ["process", "network", "auto"])
@@ -242,8 +242,8 @@ def test_threads_make_no_difference_to_a_bit(vocab, steps, batch, precision, set
         loss, state = network.loss_and_grad(tokens, tokens, network.initial_state(batch))
         losses, state = network.losses(tokens, tokens, state)
         scores = network.step(tokens[0], state).tobytes()
-        step = network.token_step(state[:, :1].copy())
+        step = network.token_step(tuple(array[:, :1].copy() for array in state))
         step.step(0)
         gradients = network.parameters.gradients.tobytes()
-        results.add((loss, gradients, losses.tobytes(), state.tobytes(), scores, step.logits.tobytes()))
+        results.add((loss, gradients, losses.tobytes(), np.stack(state).tobytes(), scores, step.logits.tobytes()))
     assert len(results) == 1

@@ -61,7 +61,7 @@ def test_weights_load_into_pytorch(run):
     module = torch.nn.GRU(3, 4, 2)
     module.load_state_dict({k.removeprefix("gru."): torch.tensor(v) for k, v in weights.items() if "gru." in k})
     x = np.random.default_rng(0).standard_normal((6, 3, 3)).astype(np.float32)
-    ours = Run.read(run).load_network().gru.forward(x)[0]
+    ours = Run.read(run).load_network().recurrent.forward(x)[0]
     np.testing.assert_allclose(module(torch.tensor(x))[0].detach().numpy(), ours, atol=1e-6)
 
 
@@ -150,8 +150,8 @@ DAMAGES = {
     "config binary": (lambda run: (run / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json: damaged"),
     "newer format": (lambda run: edit_config(run, lambda c: c.update(format_version=99)), "99 is newer .* upgrade"),
     "format not a number": (lambda run: edit_config(run, lambda c: c.update(format_version="1")), "no format_version"),
-    "no network": (lambda run: edit_config(run, lambda c: c.pop("network")), "no settings of a gru network"),
-    "another cell": (lambda run: edit_config(run, lambda c: c["network"].update(cell="x")), "no settings of a gru"),
+    "no network": (lambda run: edit_config(run, lambda c: c.pop("network")), "no settings of a network"),
+    "another cell": (lambda run: edit_config(run, lambda c: c["network"].update(cell="x")), "network.cell: expected gru, lstm or rnn"),
     "setting missing": (lambda run: edit_config(run, lambda c: c["network"].pop("dropout")), "dropout: is missing"),
     "setting unknown": (lambda run: edit_config(run, lambda c: c["network"].update(x=1)), "network.x: not known"),
     "setting impossible": (

@@ -34,7 +34,8 @@ def clock(seconds: float) -> str:
 
 def described(network: NetworkConfig) -> str:
     """The network in a few words."""
-    words = f"{network.num_layers} x {network.hidden_size} units, embedding {network.embedding_size}"
+    words = f"{network.cell.upper()}, {network.num_layers} x {network.hidden_size} units"
+    words += f", embedding {network.embedding_size}"
     if network.tie_weights:
         words += ", tied weights"
     if network.dropout:

@@ -82,7 +82,7 @@ def _print_run(run: Run, facts: dict[str, Any]) -> None:
     network, training, corpus, scores = run.network, run.record.training or {}, run.record.corpus, run.scores
     lines = [
         ("run", facts["path"]),
-        ("network", f"GRU, {described(network)}"),
+        ("network", described(network)),
         ("parameters", f"{facts['parameters']:,}" + (", in 8-bit integers" if run.precision == "int8" else "")),
         ("tokenizer", f"{run.tokenizer.kind}, {network.vocab_size:,} tokens"),
     ]

@@ -117,7 +117,7 @@ def check_folder(path: str | Path) -> Path:
 
 def network_settings(config: NetworkConfig) -> dict[str, Any]:
     """The network's part of config.json."""
-    return {"cell": "gru", **asdict(config)}
+    return {"cell": config.cell, **asdict(config)}
 
 
 def _stored_shapes(network: NetworkConfig, precision: str) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -157,9 +157,8 @@ def _read_config(run: Path) -> dict[str, Any]:
 
 
 def _record(path: Path, config: dict[str, Any]) -> ConfigRecord:
-    network = config.get("network")
-    if not isinstance(network, dict) or network.get("cell") != "gru":
-        raise InputError(f"{path}: damaged: no settings of a gru network in it")
+    if not isinstance(config.get("network"), dict):
+        raise InputError(f"{path}: damaged: no settings of a network in it")
     try:
         return read_fields(ConfigRecord, config)
     except MismatchError as error:
@@ -167,12 +166,11 @@ def _record(path: Path, config: dict[str, Any]) -> ConfigRecord:
 
 
 def _network_config(path: Path, record: ConfigRecord) -> NetworkConfig:
-    settings = {name: value for name, value in record.network.items() if name != "cell"}
     known = {f.name for f in fields(NetworkConfig)}
-    if missing := sorted(known - settings.keys() - LATER_SETTINGS):
+    if missing := sorted(known - record.network.keys() - LATER_SETTINGS):
         raise InputError(f"{path}: damaged: network.{missing[0]}: is missing")
     try:
-        return read_fields(NetworkConfig, settings, "network", unknown=False)
+        return read_fields(NetworkConfig, record.network, "network", unknown=False)
     except MismatchError as error:
         raise InputError(f"{path}: damaged: {error}") from error
 
