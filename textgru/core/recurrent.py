@@ -9,8 +9,10 @@ import numpy as np
 
 from textgru.core._products.products import Products
 from textgru.core._sequence.driver import backward, forward
+from textgru.core._sequence.gradients import input_gradients, recurrent_gradient, unroll
 from textgru.core._sequence.layer_arrays import LayerBackward, LayerForward
 from textgru.core._sequence.row_order import RowOrder
+from textgru.core._sequence.states import arrays_of, check_states
 from textgru.core._support.cell import Cell
 from textgru.core._support.checks import (
     check_apart,
@@ -125,8 +127,8 @@ class Recurrent(Layer, Generic[State]):
         if training and order.whole and self._workspace.holds(x):
             raise ValueError("x: expected an array apart from this layer's workspace; pass a copy")
         rows = self._in_order("x", x, order, training)
-        y, states = self.forward_rows(rows, None, order, self._arrays("h_0", h_0), training=training)
-        return self._in_steps(y, order, training, copy), self._state(states)
+        y, states = self.forward_rows(rows, None, order, arrays_of(self.cell, "h_0", h_0), training=training)
+        return self._in_steps(y, order, training, copy), self._as_state(states)
 
     def forward_lookup(
         self,
@@ -146,8 +148,8 @@ class Recurrent(Layer, Generic[State]):
         order = RowOrder(*index.shape)
         if training and self._workspace.holds(table):
             raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
-        y, states = self.forward_rows(table, order.take(index), order, self._arrays("h_0", h_0), training=training)
-        return self._in_steps(y, order, training, copy), self._state(states)
+        y, states = self.forward_rows(table, order.take(index), order, arrays_of(self.cell, "h_0", h_0), training=training)
+        return self._in_steps(y, order, training, copy), self._as_state(states)
 
     def backward(
         self, dy: np.ndarray, dh_n: State | None = None, *, input_gradient: bool = True, copy: bool = True
@@ -163,12 +165,12 @@ class Recurrent(Layer, Generic[State]):
         order, looked_up = self._pass.order, self._pass.index is not None
         check_array("dy", dy, self.dtype, (order.steps, order.batch, self.hidden_size))
         rows = self._in_order("dy", dy, order, True)
-        dx, d_states = self.backward_rows(rows, self._arrays("dh_n", dh_n), input_gradient=input_gradient)
+        dx, d_states = self.backward_rows(rows, arrays_of(self.cell, "dh_n", dh_n), input_gradient=input_gradient)
         if dx is None:
-            return None, self._state(d_states)
+            return None, self._as_state(d_states)
         if looked_up:
-            return (dx.copy() if copy else dx.view()), self._state(d_states)
-        return self._in_steps(dx, order, True, copy), self._state(d_states)
+            return (dx.copy() if copy else dx.view()), self._as_state(d_states)
+        return self._in_steps(dx, order, True, copy), self._as_state(d_states)
 
     def forward_rows(
         self,
@@ -279,19 +281,19 @@ class Recurrent(Layer, Generic[State]):
                 if keys:
                     below = work.get(f"dropped_l{layer - 1}", rows, hidden)
                 dx = work.get(f"dx_{layer % 2}", rows, hidden)
-                self._input_gradients(products, kept, below, w_ih, dw_ih, dx)
+                input_gradients(self.cell, products, work, kept, below, w_ih, dw_ih, dx)
                 if keys:
                     order.drop(dx, done.dropout, keys[layer - 1], variational=done.variational)
                 dy = dx
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(products, kept, x, w_ih, dw_ih, dx)
+                input_gradients(self.cell, products, work, kept, x, w_ih, dw_ih, dx)
             elif dtable is not None:
                 dx = work.get("dtable", x.shape[0], self.input_size) if input_gradient else None
-                self._input_gradients(products, dtable, x, w_ih, dw_ih, dx)
+                input_gradients(self.cell, products, work, dtable, x, w_ih, dw_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
-                self._input_gradients(products, kept, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
+                input_gradients(self.cell, products, work, kept, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
                 dx = work.get("dtable", *x.shape) if input_gradient else None
                 if dx is not None and drows is not None:
                     dx[...] = 0
@@ -333,70 +335,20 @@ class Recurrent(Layer, Generic[State]):
             column_sums(dtable, sums[:gates])
         if self.bias:
             db_ih, db_hh = self.gradients[f"bias_ih_l{layer}"], self.gradients[f"bias_hh_l{layer}"]
-            self._unroll(sums[:gates], db_ih)
+            unroll(cell, sums[:gates], db_ih)
             db_hh[...] = db_ih if self._reset_before else sums[cell.recurrent_from * hidden :][:gates]
         self._recurrent_gradient(products, order, kept, states[0], dw_hh)
 
     def _recurrent_gradient(
         self, products: Products, order: RowOrder, kept: np.ndarray, h: np.ndarray, dw_hh: np.ndarray
     ) -> None:
-        """dw_hh = the gradients of W_hh h + b_hh, transposed, @ the states before."""
-        first = self.cell.recurrent_from * self.hidden_size
-        columns = slice(first, first + len(dw_hh))
-        products.multiply_sum([(kept[rows, columns].T, h_prev) for rows, h_prev in order.before(h)], dw_hh)
+        recurrent_gradient(self.cell, products, order, kept, h, dw_hh)
 
-    def _input_gradients(
-        self,
-        products: Products,
-        kept: np.ndarray,
-        x: np.ndarray,
-        w_ih: np.ndarray,
-        dw_ih: np.ndarray,
-        dx: np.ndarray | None,
-    ) -> None:
-        """From `kept` after _backward_layer, or `dtable` with the table as x."""
-        gradients = kept[:, : len(w_ih)]
-        if not self.cell.input_roll:
-            products.multiply(gradients.T, x, dw_ih)
-            if dx is not None:
-                products.multiply(gradients, w_ih, dx)
-            return
-        rolled = self._workspace.get("rolled", *w_ih.shape)
-        products.multiply(gradients.T, x, rolled)
-        self._unroll(rolled, dw_ih)
-        if dx is not None:
-            end = self.cell.input_roll * self.hidden_size
-            rolled[:end], rolled[end:] = w_ih[len(w_ih) - end :], w_ih[: len(w_ih) - end]
-            products.multiply(gradients, rolled, dx)
-
-    def _unroll(self, rolled: np.ndarray, out: np.ndarray) -> None:
-        """out (G H, ...) = the gates' blocks in the weights' order, from that in which a cell keeps them."""
-        end = self.cell.input_roll * self.hidden_size
-        out[len(out) - end :], out[: len(out) - end] = rolled[:end], rolled[end:]
-
-    def _arrays(self, name: str, state: State | None) -> tuple[np.ndarray, ...] | None:
-        """A state as a tuple of its arrays. Raises TypeError where it has another number of them."""
-        if state is None:
-            return None
-        count = len(self.cell.states)
-        if count == 1 and not isinstance(state, tuple):
-            return (state,)
-        if count == 1 or not isinstance(state, (tuple, list)) or len(state) != count:
-            wanted = "an array" if count == 1 else f"a tuple of {count} arrays ({', '.join(self.cell.states)})"
-            raise TypeError(f"{name}: expected {wanted}, got {type(state).__name__}")
-        return tuple(state)
-
-    def _state(self, arrays: tuple[np.ndarray, ...]) -> State:
+    def _as_state(self, arrays: tuple[np.ndarray, ...]) -> State:
         return arrays[0] if len(arrays) == 1 else arrays  # type: ignore[return-value]
 
     def _check_states(self, name: str, states: tuple[np.ndarray, ...] | None, batch: int) -> None:
-        if states is None:
-            return
-        if not isinstance(states, tuple) or len(states) != len(self.cell.states):
-            raise TypeError(f"{name}: expected a tuple of {len(self.cell.states)} arrays, got {type(states).__name__}")
-        for state, array in zip(self.cell.states, states, strict=True):
-            check_array(name if state == "h" else f"{state}{name[name.index('_') :]}", array, self.dtype,
-                        (self.num_layers, batch, self.hidden_size))  # fmt: skip
+        check_states(self.cell, name, states, self.dtype, (self.num_layers, batch, self.hidden_size))
 
     def _recurrent_weight(self, layer: int) -> np.ndarray:
         """weight_hh (G H, H) of a layer. Raises ValueError where somebody gave the array another shape."""

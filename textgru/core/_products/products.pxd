@@ -16,12 +16,12 @@ cdef class Products:
     cdef readonly object kernels
     cdef readonly object room
     cdef bint bf16
-    cdef int choice     # of kernels: -1 for that of the process
+    cdef int choice     # of kernels: see choice.pxd
 
     # Our own products, or NULL where the BLAS is to be used.
     cdef const textgru_products* own(self) noexcept nogil
 
-    # The same for a product of so many rows, of which few don't repay packing the right side for them.
+    # The same for a product of `rows` rows: few of them don't repay packing the right side.
     cdef const textgru_products* own_for(self, Py_ssize_t rows) noexcept nogil
 
     cdef _single(self, const float[:, :] a, const float[:, :] b, float[:, :] c, bias, bint accumulate)

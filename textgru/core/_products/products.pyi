@@ -1,16 +1,6 @@
-from typing import Literal
-
 import numpy as np
 
 from textgru.core._support.workspace import Workspace
-
-PRECISIONS: tuple[str, ...]
-PRODUCT_KERNELS: tuple[str, ...]
-
-def set_product_kernels(name: str) -> None: ...
-def product_kernels() -> str: ...
-def check_precision(precision: object) -> str: ...
-def choose_precision(wanted: object) -> Literal["fp32", "bf16"]: ...
 
 class Products:
     precision: str

@@ -1,90 +1,31 @@
 """Matrix products, our own with packed inputs or the BLAS's: float32, its inputs rounded to bfloat16, or float64."""
 
-import os
-import warnings
-
 import numpy as np
 
 from cython.parallel cimport prange
 
 from textgru.core._products.blas cimport gemm_by_columns, gemm_shared
+from textgru.core._products.choice cimport OF_THE_PROCESS, PACKED, own_products, product_choice
 from textgru.core._products.overlaps cimport may_overlap
 from textgru.core._support.halves cimport share_of_half
 from textgru.core._support.simd cimport kernels as tables, textgru_products
 from textgru.core._support.threads cimport threads_for
 
+from textgru.core._products.choice import PRODUCT_KERNELS, check_precision, name_of
 from textgru.core._support.arrays import is_matrix, share_memory
 from textgru.core._support.checks import LARGEST_SIZE, check_array
 from textgru.core._support.workspace import Workspace
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-PRECISIONS = ("fp32", "bf16")
-PRODUCT_KERNELS = ("auto", "packed", "blas")
 
 # A product of fewer rows doesn't repay packing the right side for it.
 cdef Py_ssize_t FEWEST_PACKED_ROWS = 8
 
-# The rows of the left side are shared among threads from so many a thread on; below, the columns of the right side.
+# Threads share the rows of the left side where each has this many or more; below, the columns of the right side.
 cdef Py_ssize_t SHARED_ROWS = 48
 
-# A transposed left side of so many columns: a sum over rows, made of two sums (see textgru.core._sequence.row_order).
+# A transposed left side of this many columns or more: a sum over rows, made of two sums (see textgru.core._sequence.row_order).
 cdef Py_ssize_t FEWEST_SUMMED = 256
-
-cdef enum:
-    AUTO = 0
-    PACKED = 1
-    BLAS = 2
-
-cdef int chosen = AUTO
-
-
-def set_product_kernels(name: str) -> None:
-    """What multiplies float32 matrices from now on, in the whole process, but for Products with kernels of their own:
-    "packed" (our own kernels), "blas", or "auto", our own where the instruction set in use has wide vectors and there
-    are rows enough. Not while the core is computing.
-
-    The environment variable TEXTGRU_PRODUCTS says what it is at import. bfloat16 products are always our own, float64
-    products always the BLAS's. Raises ValueError for another name.
-    """
-    global chosen
-    chosen = PRODUCT_KERNELS.index(_name_of("product kernels", name, PRODUCT_KERNELS))
-
-
-def _name_of(what, name, names):
-    if not isinstance(name, str) or name not in names:
-        raise ValueError(f"{what}: expected one of {', '.join(names)}, got {name!r}")
-    return name
-
-
-def product_kernels() -> str:
-    """What multiplies float32 matrices: "packed" or "blas"."""
-    return "packed" if _own(False, chosen) != NULL else "blas"
-
-
-def check_precision(precision) -> str:
-    """The precision; raises ValueError unless it is "fp32" or "bf16"."""
-    return _name_of("precision", precision, PRECISIONS)
-
-
-def choose_precision(wanted) -> str:
-    """The precision wanted; for "auto" bf16 where the instruction set in use multiplies bfloat16 itself, else fp32.
-
-    Raises ValueError for anything else.
-    """
-    if isinstance(wanted, str) and wanted == "auto":
-        return "bf16" if tables.bf16_is_fast else "fp32"
-    if not isinstance(wanted, str) or wanted not in PRECISIONS:
-        raise ValueError(f"precision: expected auto or one of {', '.join(PRECISIONS)}, got {wanted!r}")
-    return wanted
-
-
-cdef const textgru_products* _own(bint bf16, int choice) noexcept nogil:
-    if bf16:
-        return &tables.products_bf16
-    if choice == PACKED or (choice == AUTO and tables.wide):
-        return &tables.products_f32
-    return NULL
-
 
 cdef struct Product:
     # c = start + a b: element (i, j) of a (m, k) at i * a_row + j * a_column, of b (k, n) at i * b_row + j * b_column
@@ -128,20 +69,21 @@ cdef class Products:
 
     def __init__(self, precision="fp32", kernels=None):
         self.precision = check_precision(precision)
-        self.kernels = None if kernels is None else _name_of("kernels", kernels, PRODUCT_KERNELS)
+        self.kernels = None if kernels is None else name_of("kernels", kernels, PRODUCT_KERNELS)
         self.bf16 = self.precision == "bf16"
-        self.choice = -1 if kernels is None else PRODUCT_KERNELS.index(kernels)
+        self.choice = OF_THE_PROCESS if kernels is None else PRODUCT_KERNELS.index(kernels)
         self.room = Workspace(np.dtype(np.float32))
 
     def __reduce__(self):
         return Products, (self.precision, self.kernels)
 
     cdef const textgru_products* own(self) noexcept nogil:
-        return _own(self.bf16, chosen if self.choice < 0 else self.choice)
+        return own_products(self.bf16, self.choice)
 
     cdef const textgru_products* own_for(self, Py_ssize_t rows) noexcept nogil:
-        cdef int choice = chosen if self.choice < 0 else self.choice
-        return self.own() if self.bf16 or choice == PACKED or rows >= FEWEST_PACKED_ROWS else NULL
+        if self.bf16 or rows >= FEWEST_PACKED_ROWS or product_choice(self.choice) == PACKED:
+            return self.own()
+        return NULL
 
     def multiply(self, a, b, c, *, bias=None, bint accumulate=False) -> None:
         """c = a b, + bias where given, + c with `accumulate`; a (m, k), b (k, n), c (m, n), bias (n,) of one dtype.
@@ -403,15 +345,3 @@ cdef Py_ssize_t _row_stride(real[:, :] c) except -1:
     ):
         raise ValueError("c: expected contiguous rows")
     return row
-
-
-def _choose_at_import():
-    wanted = os.environ.get("TEXTGRU_PRODUCTS", "")
-    if wanted:
-        try:
-            set_product_kernels(wanted)
-        except ValueError as error:
-            warnings.warn(f"TEXTGRU_PRODUCTS: {error}; using auto", RuntimeWarning)
-
-
-_choose_at_import()

@@ -88,7 +88,7 @@ def leading(array: object) -> tuple[str, ...]:
 
 
 def sizes(array: object, *names: str) -> tuple[int | str, ...]:
-    """For check_array: so many dimensions as there are names, each of any size, 0 as well."""
+    """For check_array: a dimension for each name, of any size, 0 as well."""
     return array.shape if isinstance(array, np.ndarray) and array.ndim == len(names) else names
 
 
@@ -186,7 +186,7 @@ def check_seed(seed: object) -> np.random.Generator:
 
 
 def check_memory(names: str, nbytes: int) -> None:
-    """Raises MemoryError if so many bytes are more than the machine has, before they are asked for."""
+    """Raises MemoryError if `nbytes` is more than the machine has, before they are asked for."""
     most = memory_bytes()
     if most is not None and nbytes > most:
         raise MemoryError(f"{names}: this needs {nbytes / 1e9:,.1f} GB, and the machine has {most / 1e9:,.1f} GB")

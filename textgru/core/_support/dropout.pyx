@@ -19,8 +19,8 @@ def dropout(x, p, key, period=0, start=0, source=None) -> None:
     """x (n,) *= 0 with probability p, else 1 / (1 - p); the same key, 0 to 2**64 - 1, gives the same mask. In place, or
     with a `source` (n,) x becomes what is left of that.
 
-    Applied to an activation and, with the same key, to its gradient. With a `period`, every so many elements get the
-    same mask again. `start` is the position in the mask of the first element. Raises ValueError unless 0 <= p < 1, the
+    Applied to an activation and, with the same key, to its gradient. With a `period`, the
+    mask begins anew after that many elements. `start` is the position in the mask of the first element. Raises ValueError unless 0 <= p < 1, the
     period divides n, and the source fits and is no part of x.
     """
     dtype = check_floats("x", x, sizes(x, "n"))

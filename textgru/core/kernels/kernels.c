@@ -72,8 +72,8 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 #define BF16_IS_FAST 0
 #endif
 
-/* A tile has at most 6 rows. A product takes so many rows of the left side and units of k at a time: they stay in the
- * first and second cache. */
+/* A tile has at most 6 rows. A product takes up to GEMM_ROWS rows of the left side and GEMM_UNITS units of k at a time:
+ * they stay in the first and second cache. */
 #define UNROLL _Pragma("GCC unroll 8") /* completely: sums that are no registers cost a tenth */
 #define TILE_ROWS 6
 #define BAND_ROWS 16
@@ -90,7 +90,8 @@ typedef struct {
     size_t step, last;
 } lines;
 
-/* The next of those lines for a tile of so many units; without any left, again and again one that is there already. */
+/* The next of those lines, one for each unit of a tile; where none is left, one line again and again that is in the
+ * cache already. */
 static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *there)
 {
     lines some = { there, 0, 0 };

@@ -13,7 +13,7 @@
 /* Columns of a packed matrix that stand side by side. */
 #define TEXTGRU_PACKED_COLUMNS 64
 
-/* A packed matrix of so many bytes stays in a CPU's second cache. */
+/* A packed matrix of this size, in bytes, still stays in a CPU's second cache. */
 #define TEXTGRU_NEAR_BYTES (1 << 19)
 
 /* The cells, in the order of the tables. */
