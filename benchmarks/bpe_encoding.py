@@ -8,8 +8,7 @@ the most memory that one process had; reading the file, learning the vocabulary 
 ids have to be the same, but for words of more than 4,096 characters, which textgru cuts.
 
 - library: encode_batch_fast, 32 pieces of 65,536 characters at a time, on RAYON_NUM_THREADS threads
-- words: WordEncoder, which looks words up, on one thread
-- textgru: Tokenizer.encode_blocks
+- textgru: Tokenizer.encode_blocks, which looks words up, on one thread
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ import numpy as np
 
 from benchmarks.common import print_table
 from benchmarks.large_text import write_text
-from textgru.core import set_num_threads
 from textgru.text.byte_level_tokenizer import ByteLevelTokenizer
 from textgru.text.tokenizer import Tokenizer
 from textgru.text.word_encoder import word_pieces
@@ -49,24 +47,17 @@ def library(tokenizer: ByteLevelTokenizer, blocks: Iterable[str]) -> Iterator[np
             yield np.array(encoding.ids, tokenizer.id_type)
 
 
-def words(tokenizer: ByteLevelTokenizer, blocks: Iterable[str]) -> Iterator[np.ndarray]:
-    pieces = word_pieces(blocks)
-    for text in iter(lambda: "".join(islice(pieces, 16)), ""):
-        yield tokenizer.words.encode(text)
-
-
 def textgru(tokenizer: ByteLevelTokenizer, blocks: Iterable[str]) -> Iterator[np.ndarray]:
     return tokenizer.encode_blocks(blocks)
 
 
 SIDES: dict[str, Callable[[ByteLevelTokenizer, Iterable[str]], Iterator[np.ndarray]]] = {
-    "library": library, "words": words, "textgru": textgru,
+    "library": library, "textgru": textgru,
 }  # fmt: skip
 
 
-def measure(side: str, text: Path, tokenizer_json: Path, threads: int) -> None:
+def measure(side: str, text: Path, tokenizer_json: Path) -> None:
     """Prints what one process measured, as JSON."""
-    set_num_threads(threads)
     tokenizer = Tokenizer.load(tokenizer_json)
     assert isinstance(tokenizer, ByteLevelTokenizer)
     characters = text.read_text(encoding="utf-8")
@@ -77,7 +68,7 @@ def measure(side: str, text: Path, tokenizer_json: Path, threads: int) -> None:
         seen.update(ids.tobytes())
         tokens += len(ids)
     seconds = perf_counter() - begin
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "tokens": tokens, "sha256": seen.hexdigest(), "mib": peak / 1024}))
 
 
@@ -87,7 +78,7 @@ def compare(text: Path, tokenizer_json: Path, threads: int, rounds: int) -> list
     for _ in range(rounds):
         for side, runs in found.items():
             command = [sys.executable, "-m", "benchmarks.bpe_encoding", "--measure", side, str(text),
-                       str(tokenizer_json), str(threads)]  # fmt: skip
+                       str(tokenizer_json)]  # fmt: skip
             environment = {**os.environ, "RAYON_NUM_THREADS": str(threads)}
             runs.append(json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout))
     megabytes = text.stat().st_size / 1e6
@@ -111,11 +102,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=float, default=50)
     parser.add_argument("--vocab-size", type=int, default=1024)
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        side, text, tokenizer_json, threads = arguments.measure
-        measure(side, Path(text), Path(tokenizer_json), int(threads))
+        side, file, tokenizer_json = arguments.measure
+        measure(side, Path(file), Path(tokenizer_json))
         return
     heading = ["text", "threads", "side", "MB/s: median (least-most)", "of the library's", "MiB", "ids"]
     with tempfile.TemporaryDirectory() as folder:

@@ -122,8 +122,10 @@ def _join(encode: Encode, left: _Tokens, right: _Tokens) -> tuple[np.ndarray, _T
 
 
 def _agreement(left: _Tokens, right: _Tokens, border: int) -> tuple[int, int] | None:
-    """How many tokens to take of the left window and how many to skip of the right one. None unless the windows have the
-    same tokens from soon after the border to the middle of their overlap."""
+    """How many tokens to take of the left window and how many to skip of the right one.
+
+    None unless the windows have the same tokens from soon after the border to the middle of their overlap.
+    """
     soon, middle = border + OVERLAP // 4, border + OVERLAP // 2
     lefts, rights = left.ending_by(middle), right.ending_by(middle)
     most = min(lefts, rights)
