@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from time import perf_counter, sleep
@@ -51,7 +51,7 @@ def parse_arguments(description: str | None, rounds: int, *, table: bool = True)
     parser.add_argument("--only", type=int, action="append", metavar="N", help="only row N (from 1); may be repeated")
     parser.add_argument(
         "--waits", type=float, nargs=2, metavar=("LEAST", "MOST"), default=(0.0, inf),
-        help="count only rounds before and after which threads take so many nanoseconds to wait for one another",
+        help="count only rounds before and after which threads wait from LEAST to MOST nanoseconds for one another",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -77,7 +77,7 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def alternate(
-    sides: dict[str, Callable[[], object]], rounds: int, waits: Sequence[float] = (0.0, inf)
+    sides: Mapping[str, Callable[[], object]], rounds: int, waits: Sequence[float] = (0.0, inf)
 ) -> dict[str, list[float]]:
     """Seconds of each call of each side, the sides in turn, after one of each that doesn't count.
 

@@ -64,7 +64,7 @@ class Lying(np.ndarray):
     """Says float32 of whatever it holds."""
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         return np.dtype(np.float32)
 
 
@@ -127,7 +127,7 @@ def odd_array(rng: np.random.Generator, a: np.ndarray, others: list[np.ndarray])
         lambda: a.T, lambda: a[::-1], lambda: a[..., ::-1], lambda: a[..., ::2], lambda: np.asfortranarray(a),
         lambda: a[1:], lambda: a[:-1], lambda: a[:0], lambda: a[..., :0], lambda: a[None], lambda: flat,
         lambda: flat.reshape(1, -1), lambda: flat.reshape(-1, 1), lambda: flat[:1].reshape(()), lambda: a.tolist(),
-        lambda: np.ma.masked_array(a, a > 0), lambda: np.matrix(flat), lambda: a.view(Lying), lambda: memoryview(a),
+        lambda: np.ma.masked_array(a, a > 0), lambda: np.matrix(flat), lambda: a.view(Lying), lambda: a.data,
         lambda: np.broadcast_to(flat[:1].reshape((1,) * a.ndim), a.shape), lambda: read_only(a), lambda: misaligned(a),
         lambda: np.lib.stride_tricks.as_strided(a, a.shape, (a.itemsize,) * a.ndim, writeable=False), lambda: field(a),
         lambda: np.concatenate([a, a]), lambda: np.concatenate([a, a], axis=-1), lambda: np.array(a), lambda: a,
@@ -145,7 +145,7 @@ def odd_array(rng: np.random.Generator, a: np.ndarray, others: list[np.ndarray])
 
 
 def read_only(a: np.ndarray) -> np.ndarray:
-    result = a.copy()
+    result: np.ndarray = a.copy()
     result.flags.writeable = False
     return result
 

@@ -37,8 +37,8 @@ from textgru.training.run import TrainingRun
 MOST_BYTES = 1 << 30  # of memory
 LONGEST = 120.0  # seconds that a case may take, where others run beside it
 TEXT = "The ferry was late, and the miller's cat had gone across before it. Ж€𝄞\n" * 120
-SMALL = {"hidden_size": 8, "embedding_size": 4}
-STEPS = {"batch_size": 4, "seq_length": 8, "max_steps": 24, "eval_every": 8, "checkpoint_every": 5}
+SMALL: dict[str, Any] = {"hidden_size": 8, "embedding_size": 4}
+STEPS: dict[str, Any] = {"batch_size": 4, "seq_length": 8, "max_steps": 24, "eval_every": 8, "checkpoint_every": 5}
 
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 2.9, 1e308, -1e308, 10**18, 2**63, 2**64, 10**400, "", "x", "nan", "\ud800", "\0",
@@ -52,7 +52,7 @@ def make_runs(folder: Path) -> None:
     text = folder / "text.txt"
     text.write_text(TEXT, encoding="utf-8")
     for kind in ("char", "byte", "bpe"):
-        options = {"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None, "sample_every": 2}
+        options: dict[str, Any] = {"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None, "sample_every": 2}
         textgru.train(text, folder / "runs" / kind, cache=False, **SMALL, **STEPS, **options)
         with TrainingRun(
             [text], folder / "runs" / f"unfinished-{kind}", network=SMALL, training=STEPS, tokenizer=kind, cache=False

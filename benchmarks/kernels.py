@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -95,13 +96,19 @@ def sampling_steps(rounds: int) -> list[list[str]]:
         step = TokenStep(rng.standard_normal((vocab, embedding)).astype(np.float32), gru, output)
         read = 4 * (3 * hidden * hidden * (2 * layers - 1) + vocab * hidden)
         cells = []
+        fifty_steps = partial(_take_steps, step, 50)
         for threads in (1, all_threads):
             set_num_threads(threads)
-            seconds = median_seconds(lambda step=step: [step.step(1) for _ in range(50)], rounds) / 50
+            seconds = median_seconds(fifty_steps, rounds) / 50
             cells.append(f"{1e6 * seconds:.1f} us, {read / seconds / 1e9:.0f} GB/s")
         rows.append([f"{vocab}, {embedding}, {hidden}, {layers}", f"{read / 1e6:.2f}", *cells])
     set_num_threads(all_threads)
     return rows
+
+
+def _take_steps(step: TokenStep, number: int) -> None:
+    for _ in range(number):
+        step.step(1)
 
 
 def main() -> None:

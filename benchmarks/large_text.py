@@ -4,16 +4,13 @@
 
 Makes a text of the given size (the tales of the included corpus, their paragraphs drawn at random with some words
 swapped and a number of their own), trains on it twice with each tokenizer, and prints for each the seconds from the
-start of the process to the end of the first training step, and the most memory that was resident at a time, in that
-process and those that encode for it together (looked up ten times a second in /proc, Linux only; at least the peak that
-the system tells of the process itself).
-Every training is a process of its own; the cache of encoded texts is a private one.
+start of the process to the end of the first training step, and the most memory that was resident at a time. Every
+training is a process of its own; the cache of encoded texts is a private one.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -58,16 +55,6 @@ def train(text: str, out: str, tokenizer: str, started: float) -> None:
     print(json.dumps({"seconds": seconds, "peak": peak, "before": plan.encoded_before, "tokens": tokens}))
 
 
-def resident(pid: int) -> int:
-    """The resident memory of a process and its children, in KiB."""
-    total = 0
-    for one in [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
-        with contextlib.suppress(OSError):
-            status = Path(f"/proc/{one}/status").read_text()
-            total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return total
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=float, default=1000)
@@ -87,16 +74,10 @@ def main() -> None:
             for run in ("first", "second"):
                 command = [sys.executable, "-m", "benchmarks.large_text", "--train", str(text),
                            str(Path(folder, "run")), tokenizer, str(time.time())]  # fmt: skip
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-                peak = 0
-                while process.poll() is None:
-                    with contextlib.suppress(OSError):
-                        peak = max(peak, resident(process.pid))
-                    time.sleep(0.1)
-                assert process.stdout is not None
-                facts = json.loads(process.stdout.read())
+                done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
+                facts = json.loads(done.stdout)
                 assert facts["before"] == (run == "second")
-                memory = max(peak, facts["peak"]) / 1024
+                memory = facts["peak"] / 1024
                 print(
                     f"{tokenizer:5} {run:7} {facts['seconds']:10.1f} s {memory:16,.0f} MiB {facts['tokens']:>15,}",
                     flush=True,

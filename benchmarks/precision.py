@@ -2,7 +2,7 @@
 
     python -m benchmarks.precision [--steps N] [--seeds N] [--json FILE] FILES...
 
-Each text is trained on for so many steps (preset small, no dropout, the rate falling to a twentieth, the last weights),
+Each text is trained on for --steps steps (preset small, no dropout, the rate falling to a twentieth, the last weights),
 in float32 and in bfloat16, once for each seed. The validation loss is always measured in float32, the text read as one
 stream; and once more with 8-bit weights.
 """

@@ -69,7 +69,8 @@ def check_onnx_agreement(network: Network, session: Any) -> None:
 
 
 def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_waits: Sequence[float]) -> dict[str, Any]:
-    network = Network(NetworkConfig(*configuration[:4]), seed=1)
+    vocab, embedding, hidden, layers = configuration[:4]
+    network = Network(NetworkConfig(vocab, embedding, hidden, layers), seed=1)
     sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
     start = np.zeros(1, np.intp)
 
@@ -77,7 +78,7 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_wait
         for _ in draw_tokens(network, start, LENGTH, sampling, rng, precision=precision):
             pass
 
-    sides = {"textgru": partial(draw, "fp32"), "textgru_int8": partial(draw, "int8")}
+    sides: dict[str, Any] = {"textgru": partial(draw, "fp32"), "textgru_int8": partial(draw, "int8")}
     row: dict[str, Any] = {"configuration": list(configuration), "threads": get_num_threads()}
     if torch is not None:
         from benchmarks.torch_model import Sampling as TorchSampling

@@ -71,5 +71,5 @@ class Sampling:
             for _ in range(self.length):
                 logits, state = self.model(token, state)
                 token = torch.multinomial(torch.softmax(logits[0] / self.temperature, -1), 1)
-                drawn.append(token.item())
+                drawn.append(int(token.item()))
         return drawn

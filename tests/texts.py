@@ -6,7 +6,7 @@ WORDS = "the ferry crossed river while old tam told nell about bread rope tin ta
 
 
 def sentences(characters: int, seed: int = 0) -> str:
-    """Made-up English lines, about so many characters, with something to learn in them."""
+    """`characters` characters of made-up English lines, with something to learn in them."""
     rng = random.Random(seed)
     text = ""
     while len(text) < characters:

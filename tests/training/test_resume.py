@@ -64,7 +64,7 @@ def same(run, whole):
 
 
 def abandon(run, steps):
-    """Trains for so many steps and lets go without a word, as a process that is killed does."""
+    """Trains for `steps` steps and stops without saving, as a process that is killed does."""
     for event in run.events():
         if isinstance(event, StepEvent) and event.step >= steps:
             break

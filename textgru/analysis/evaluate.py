@@ -28,8 +28,10 @@ class Score(NamedTuple):
         return exp(self.loss) if self.loss < 700 else inf
 
     def bits_per_char(self, tokens: int, characters: int) -> float:
-        """The loss in bits a character, for a text of so many tokens, its first included, and characters: what a token
-        costs on average times the tokens of a character."""
+        """The loss in bits a character: what a token costs on average, times the tokens of a character.
+
+        `tokens` (the first included) and `characters` are those of the whole text.
+        """
         return self.loss / log(2) * tokens / max(characters, 1)
 
 

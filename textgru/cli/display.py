@@ -90,7 +90,7 @@ class PlainDisplay:
         self.line(text)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """So many of the bytes of the text are read, while it is encoded."""
+        """`done` of the `total` bytes of the text are read, while it is encoded."""
         if what != self._doing:
             self._doing, self._since, self._told = what, perf_counter(), False
         elif self._told or perf_counter() - self._since > SHORT:

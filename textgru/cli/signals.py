@@ -1,4 +1,4 @@
-"""Signals that end a training: Ctrl-C, and what a system sends that shuts down or a terminal that closes."""
+"""Signals that end a training: Ctrl-C, and those of a system that shuts down or a terminal that closes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 
 
 class Terminated(BaseException):
-    """A signal that ends the process came; raised so that everything is let go of on the way out."""
+    """A signal to end the process has come; an exception, so that files and locks are released on the way out."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 def prepare_streams() -> None:
-    """Makes every text writable: a file name's bytes that are no UTF-8 as they are, and a character that the encoding
-    lacks as \\xNN. A stream that was closed before the start is replaced by one that leads nowhere."""
+    """Makes every text writable: bytes of a file name that are no UTF-8 are written unchanged, a character that the
+    encoding lacks as \\xNN. A stream that was closed before the start is replaced by one that discards."""
     codecs.register_error("textgru", _write_anyway)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
@@ -25,7 +25,7 @@ def prepare_streams() -> None:
 
 
 def lead_nowhere() -> None:
-    """What is still written to standard output is lost: nobody reads it any more."""
+    """Discards whatever is written to standard output from now on: nobody reads it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, sys.stdout.fileno())

@@ -12,7 +12,7 @@ from textgru.typed import Range, check_fields
 # More than any machine trains: what is asked for by mistake, or by a damaged file, is refused before memory is taken.
 MOST_TOKENS, MOST_UNITS, MOST_LAYERS = 1 << 24, 1 << 20, 1 << 10
 
-# The scores of a large vocabulary are made for so many bytes of rows at a time, not for the whole batch.
+# A large vocabulary is scored for a few rows at a time, so that their scores take no more than this many bytes.
 LOGITS_BYTES = 1 << 24
 
 # Of each cell: the gates that its weights have, the blocks of H numbers that a step of a row keeps for the backward

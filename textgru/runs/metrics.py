@@ -16,8 +16,7 @@ from textgru.runs.records import EvaluationRecord, StepRecord
 from textgru.runs.run import Run, check_folder
 from textgru.typed import MismatchError, read_fields
 
-X_AXES = ("steps", "tokens", "minutes")
-SMOOTHED = 40  # the mean over a part in so many of the training is one point of the smoothed loss
+SMOOTHED = 40  # a point of the smoothed loss is the mean over a fortieth of the training around it
 
 
 @dataclass(frozen=True)

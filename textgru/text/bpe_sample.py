@@ -11,7 +11,8 @@ DISTINCT = 6_000_000  # bytes of different words, at most: learning takes about 
 
 
 def sample(blocks: Callable[[], Iterable[str]]) -> Iterator[str]:
-    """The blocks of a text of up to SAMPLE characters; of a longer one evenly spread blocks, about so many in all."""
+    """All blocks of a text of up to SAMPLE characters; of a longer one blocks spread evenly over it, of about SAMPLE
+    characters in all."""
     total = sum(map(len, blocks()))
     taken = read = 0
     for block in blocks():
@@ -22,8 +23,11 @@ def sample(blocks: Callable[[], Iterable[str]]) -> Iterator[str]:
 
 
 def limit_words(pieces: Iterable[str], limit: int = DISTINCT, expected: int = SAMPLE) -> Iterator[str]:
-    """The pieces without those words that would make too many different ones, as in a script without spaces: half of
-    the limit is there from the beginning, the rest comes with the text, of so many expected characters."""
+    """The pieces, without new words once the different ones have reached a limit, as in a script without spaces.
+
+    `limit`: bytes of different words. Half of it may be used from the start, the other half becomes available as the
+    text of about `expected` characters is read, so that its later parts have a share.
+    """
     seen: set[str] = set()
     size = read = 0
     for piece in pieces:
@@ -36,7 +40,7 @@ def limit_words(pieces: Iterable[str], limit: int = DISTINCT, expected: int = SA
         kept = [word for word in words if word in seen]
         first = 0
         if len(piece) >= LONGEST_WORD and max(map(len, words)) >= LONGEST_WORD:
-            for i, word in enumerate(kept):  # one that was cut stays apart from what follows
+            for i, word in enumerate(kept):  # a word that was cut stays apart from what follows
                 if len(word) >= LONGEST_WORD:
                     yield "".join(kept[first:i])
                     yield word

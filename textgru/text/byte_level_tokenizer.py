@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from numbers import Integral
 from typing import Any
 
@@ -14,10 +13,8 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from textgru.core import get_num_threads
 from textgru.errors import InputError
 from textgru.text.bpe_sample import limit_words, sample
-from textgru.text.encoding_processes import encode_in_processes
 from textgru.text.interruptible import feed
 from textgru.text.joined_windows import encode_windows, fits_one_window
 from textgru.text.tokenizer import (
@@ -35,9 +32,7 @@ from textgru.text.tokenizer_file import MOST_TOKENS, encode_batch
 from textgru.text.word_encoder import LONGEST_WORD, WordEncoder, word_pieces
 
 SMALLEST_BPE_VOCABULARY = 256
-PIECES = 16  # of a long text that the BPE encoder gets at a time
-ALONE = 8  # million characters of a text that are encoded before other processes help
-MOST_PROCESSES = 4  # each takes about 150 MB
+PIECES = 4  # of a long text that are encoded at a time: Ctrl-C is heard between two times
 
 
 class ByteLevelTokenizer(Tokenizer):
@@ -58,7 +53,7 @@ class ByteLevelTokenizer(Tokenizer):
         for token, i in backend.get_vocab().items():
             if i != self.eos_id:
                 self._bytes[i] = bytes(byte_of[character] for character in token)
-        self.words = WordEncoder(backend, np.array([len(token) for token in self._bytes]), self.id_type)
+        self._words = WordEncoder(backend, np.array([len(token) for token in self._bytes]), self.id_type)
         # Bytes that start a character: all but 10xxxxxx.
         self._starts = np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self._bytes])
 
@@ -118,17 +113,9 @@ class ByteLevelTokenizer(Tokenizer):
                 yield ids.astype(self.id_type)
 
     def _encode_words(self, pieces: Iterator[str]) -> Iterator[np.ndarray]:
-        texts = iter(lambda: "".join(islice(pieces, PIECES)), "")
-        for text in islice(texts, ALONE):
-            yield self.words.encode(text)
-        self.words.rest()
-        if (more := next(texts, None)) is not None:
-            rest, processes = chain([more], texts), min(get_num_threads(), MOST_PROCESSES)
-            if processes > 1 and sys.executable:
-                yield from encode_in_processes(self.to_json(), rest, self.id_type, processes)
-            else:
-                yield from map(self.words.encode, rest)
-                self.words.rest()
+        while text := "".join(islice(pieces, PIECES)):
+            yield self._words.encode(text)
+        self._words.rest()
 
 
 class ByteTokenizer(ByteLevelTokenizer):

@@ -19,7 +19,7 @@ from textgru.text.tokenizer import Tokenizer
 MOST_HELD_OUT = 200_000
 HELD_OUT_FRACTION = 0.1
 AT_A_TIME = 1 << 20  # tokens whose characters are counted in one go
-PARTS, LOOKED_AT = 256, 4096  # of encoded text that is opened again: so many parts, of so many tokens
+PARTS, LOOKED_AT = 256, 4096  # encoded text that is opened again is checked in 256 places, 4,096 tokens in each
 
 
 @dataclass(frozen=True)

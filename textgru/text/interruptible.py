@@ -19,10 +19,11 @@ class _StoppedError(Exception):
 def feed(
     work: Callable[[Iterator[Item]], None], items: Iterable[Item], on_wait: Callable[[], None] | None = None
 ) -> None:
-    """work(items) on a thread of its own, while this one waits and can be interrupted. Then the work gets no more
-    items, which ends it; if it has had all of them, it goes on unheard until its end or that of the process.
+    """Runs work(items) on another thread, while this one waits and can be interrupted.
 
-    `on_wait` is called again and again from when it has had all items. What the work raises is raised here.
+    An interrupt ends the work at its next item; if it has had all items, it runs on in the background until its end or
+    that of the process. `on_wait` is called time and again once the work has had all items. What the work raises is
+    raised here.
     """
     stop, all_had, ended = threading.Event(), threading.Event(), threading.Event()
     failures: list[BaseException] = []

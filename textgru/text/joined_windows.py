@@ -86,7 +86,7 @@ def _windows(blocks: Iterable[str]) -> Iterator[tuple[str, int]]:
 
 
 def _word_end(text: str, start: int, length: int) -> int:
-    """Where a word ends after so many characters, or twice as many if none does."""
+    """The first end of a word at least `length` characters after `start`, or twice as far if there is none."""
     found = WORD_END.search(text, start + length - 1, start + 2 * length)
     return start + 2 * length if found is None else found.end()
 
@@ -122,8 +122,10 @@ def _join(encode: Encode, left: _Tokens, right: _Tokens) -> tuple[np.ndarray, _T
 
 
 def _agreement(left: _Tokens, right: _Tokens, border: int) -> tuple[int, int] | None:
-    """How many tokens of the left window to take and how many of the right one to leave out, or None where they don't
-    agree from soon after the border up to the middle of their overlap."""
+    """How many tokens to take of the left window and how many to skip of the right one.
+
+    None unless the windows have the same tokens from soon after the border to the middle of their overlap.
+    """
     soon, middle = border + OVERLAP // 4, border + OVERLAP // 2
     lefts, rights = left.ending_by(middle), right.ending_by(middle)
     most = min(lefts, rights)

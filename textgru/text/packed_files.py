@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from textgru.errors import InputError
 
-PACKED_SUFFIXES = (".gz", ".zst")
 _ZSTD_BYTES = 1 << 14  # read at a time: one byte may stand for 30,000
 
 

@@ -130,7 +130,7 @@ class _Meter:
         self._size = sum(map(_size, paths)) if on_progress is not None else 0
 
     def start(self, what: str, passes: int = 1) -> Callable[[int], None]:
-        """What to call with the bytes that were just read, the files being read so many times."""
+        """A function to call with the number of bytes that were just read; all files are read `passes` times."""
         done = 0
 
         def read(size: int) -> None:

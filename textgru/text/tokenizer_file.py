@@ -61,7 +61,7 @@ def _without_panic_messages() -> Iterator[None]:
 
 
 def shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
-    """The text as one line of at most so many characters."""
+    """The text as one line of at most `most` characters."""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most else line[: most - 3] + "..."
 

@@ -18,22 +18,24 @@ WHITE_SPACE = "".join(
         [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
     )
 )
-# The characters that are no white space in a word, or the white space before them, at most. What is longer counts as
-# several words, cut from its start on: learning takes the square of this. Only what no person writes is longer.
+# A word is white space and then other characters, at most this many of each; what is longer is cut into several words.
+# Learning takes the square of a word's length. Only text that no person wrote (a genome, base64) has longer words.
 LONGEST_WORD = 4096
 WORD = re.compile(  # with the white space before it
     f"[{WHITE_SPACE}]{{0,{LONGEST_WORD}}}[^{WHITE_SPACE}]{{1,{LONGEST_WORD}}}|[{WHITE_SPACE}]{{1,{LONGEST_WORD}}}"
 )
 WORD_END = re.compile(f"[^{WHITE_SPACE}](?=[{WHITE_SPACE}])")
-LONGEST_KNOWN_WORD = 40  # characters; longer ones hardly come again
+LONGEST_KNOWN_WORD = 40  # characters; longer words rarely occur twice
 MOST_KNOWN_WORDS, MOST_KEPT_WORDS = 1 << 18, 1 << 16  # while a text is encoded, and between texts
-WORDS = 1000  # that the library gets as one text
-PIECE = 1 << 16  # characters of a long text that are encoded in one go, at least
+WORDS = 1000  # joined to one text for the library
+PIECE = 1 << 16  # characters, the least that a long text is cut into
 
 
 class WordEncoder:
-    """Gives the same ids as the library, several times faster: the library gets a word once, and not again while it is
-    known. `lengths` (V,) are the bytes of every token."""
+    """The library's ids, several times faster where words repeat: it encodes a word once, which is then looked up.
+
+    `lengths` (V,) is the number of bytes of each token.
+    """
 
     def __init__(self, backend: tokenizers.Tokenizer, lengths: np.ndarray, id_type: Any) -> None:
         self._backend, self._lengths, self._id_type = backend, lengths, id_type
@@ -54,13 +56,13 @@ class WordEncoder:
         return ids
 
     def rest(self) -> None:
-        """Forgets the words if they take much memory."""
+        """Between two texts: forgets the known words if they take much memory."""
         if len(self._known) > MOST_KEPT_WORDS:
             self._known.clear()
 
     def _encode_each(self, words: list[str]) -> Iterator[bytes]:
-        """The ids of every word, as bytes. The library gets many words as one text, which is much faster than one by
-        one, and their ids are told apart by the bytes that they stand for."""
+        """The ids of every word, as bytes. Many words go to the library as one text, which is much faster than one by
+        one; where a word's ids end follows from the number of bytes that they stand for."""
         joins = [word[0] in WHITE_SPACE and word[-1] not in WHITE_SPACE for word in words]
         joined = [word for word, join in zip(words, joins, strict=True) if join]
         texts = ["".join(joined[i : i + WORDS]) for i in range(0, len(joined), WORDS)]
@@ -76,21 +78,21 @@ class WordEncoder:
                 last = next(cuts)
                 yield ids[first:last].tobytes()
                 first = last
-            else:  # what comes before it might belong to it
+            else:  # joined, it could share a token with the word before it
                 with library_errors("tokenizer: it can't encode this text"):
                     alone = self._backend.encode(word, add_special_tokens=False).ids
                 yield np.array(alone, self._id_type).tobytes()
 
 
 def word_pieces(blocks: Iterable[str]) -> Iterator[str]:
-    """The text of the blocks cut anew into pieces of PIECE characters and some more, each cut where a word ends. It is
-    the same pieces, and the same words, however the text comes in blocks."""
+    """The text of the blocks in pieces of PIECE characters or a little more, each of which ends where a word does. The
+    pieces depend on the text, not on how it comes in blocks."""
     waiting: list[str] = []
     size = 0
     for block in blocks:
         waiting.append(block)
         size += len(block)
-        if size > (enough := 2 * (PIECE + LONGEST_WORD)):  # to see where the next piece ends
+        if size > (enough := 2 * (PIECE + LONGEST_WORD)):  # enough to see where the next piece ends
             text = "".join(waiting)
             start = 0
             while len(text) - start > enough:

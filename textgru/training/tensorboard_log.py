@@ -14,10 +14,11 @@ FLUSH_SECONDS = 10
 
 
 class TensorBoardLog:
-    """Writes a training's events, of its steps one in `every`. Raises InputError without the tensorboard package.
+    """Writes a training's events; of the steps, every `every`-th. Raises InputError without the tensorboard package.
 
-    The package's writer opens its file by name for each piece it writes, so the log begins when the run is in its
-    place; what comes before waits in memory. A log that goes on takes back what was written after the checkpoint.
+    The package's writer opens its file by name for each piece that it writes, so nothing is written before the run is
+    in its place: until then events wait in memory. With `goes_on` the log of a resumed training hides the events that
+    were written after the checkpoint, by a SessionLog, which tensorboard.summary.Writer has no call for.
     """
 
     def __init__(self, every: int, *, goes_on: bool = False) -> None:

@@ -19,7 +19,7 @@ X_LABELS = {"steps": "steps", "tokens": "tokens seen", "minutes": "minutes"}
 
 # Eight colours that colour-blind people tell apart too (Okabe and Ito 2008), the readable ones first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-RAW = 2  # up to so many runs, the loss of single steps is shown behind the smoothed one
+RAW = 2  # runs, at most, whose loss at single steps is shown behind the smoothed one
 LEGEND_INSIDE, LEGEND_MOST = 8, 20  # runs; more stand beside the curves, still more are only counted
 
 

@@ -40,7 +40,7 @@ def draw(
     series: Sequence[Series], x: Range, y: Range, *, width: int, rows: int, labels: int, style: Style,
     x_axis: str | None = None, x_ticks: Callable[[float], str] = "{:,.10g}".format,
 ) -> list[Text]:  # fmt: skip
-    """The lines of a chart of so many columns in all, `labels` of them before the axis, with rows of curves.
+    """The lines of a chart of `width` columns, `labels` of them before the axis, and has `rows` rows of curves.
 
     What is outside the ranges is not drawn. With `x_axis`, what x is, the numbers of x stand below.
     """
@@ -104,7 +104,7 @@ def _dots(line: Line, x: Range, y: Range, columns: int, rows: int, points: bool)
 
 
 def _places(values: np.ndarray, span: Range, cells: int) -> np.ndarray:
-    """Where values are on an axis of so many cells: a cell's number is the whole part."""
+    """Where values are on an axis of `cells` cells: the whole part is the number of the cell."""
     places: np.ndarray = (values - span[0]) / (span[1] - span[0]) * cells
     return places
 
@@ -114,7 +114,7 @@ def _place(value: float, span: Range, cells: int) -> int:
 
 
 def _ticks(span: Range, most: int) -> list[float]:
-    """Round numbers in the range, 1, 2 or 5 times a power of ten apart, about so many."""
+    """About `most` round numbers in the range, 1, 2 or 5 times a power of ten apart."""
     rough = 0.75 * (span[1] - span[0]) / most
     power = 10.0 ** floor(log10(rough))
     distance = next(power * times for times in (1, 2, 5, 10) if power * times >= rough or isclose(power * times, rough))
