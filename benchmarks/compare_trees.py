@@ -49,7 +49,8 @@ def side(kind: str, precision: str, *sizes: str) -> Any:
     vocab, embedding, hidden, layers, batch, steps = map(int, sizes)
     config = NetworkConfig(vocab, embedding, hidden, layers)
     if kind == "sample":
-        tokenizer = CharTokenizer([chr(0x4E00 + i) for i in range(vocab - 1)])
+        letters = "".join(chr(0x4E00 + i) for i in range(vocab - 1))
+        tokenizer = CharTokenizer.learn(lambda: iter([letters]), vocab_size=None, eos=False, on_learning=None)
         model = LanguageModel(Network(config, seed=1), tokenizer, precision=precision)
         return lambda: model.generate(chr(0x4E00), length=2000, seed=1)
     network = Network(config, precision=precision, seed=1)
@@ -68,7 +69,8 @@ def side(kind: str, precision: str, *sizes: str) -> Any:
 
 
 def seconds(process: subprocess.Popen[str], line: str) -> float:
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(line)
     process.stdin.flush()
     answer = process.stdout.readline()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from textgru.core import Parameters
-from textgru.core._support import aligned
 from textgru.core._products.packing import pack, pack_int8
+from textgru.core._support import aligned
 from textgru.core._support.workspace import Workspace
 
 

@@ -6,8 +6,8 @@ import pytest
 from tests.reference import sigmoid
 from textgru.core import GRU, Linear, set_num_threads, simd
 from textgru.core._products.packing import pack_int8
-from textgru.core.quantization import dequantize_rows, quantize_rows
 from textgru.core._stepping.token_step import TokenStep
+from textgru.core.quantization import dequantize_rows, quantize_rows
 
 every_set = pytest.mark.parametrize("name", simd.supported_instruction_sets())
 

@@ -164,13 +164,11 @@ def test_golden_vectors_of_pytorch(golden, case, kind):
     hidden, layers = arrays["h_0"].shape[2], len(arrays["h_0"])
     layer = make(kind, arrays["x"].shape[2], hidden, layers, bias="bias_ih_l0" in parameters)
     layer.load(parameters)
-    first, d_last = (
-        tuple(arrays[name.format(state)] for state in layer.cell.states) for name in ("{}_0", "d{}_n")
-    )
+    first, d_last = (tuple(arrays[name.format(state)] for state in layer.cell.states) for name in ("{}_0", "d{}_n"))
     if len(layer.cell.states) == 1:
         (first,), (d_last,) = first, d_last
     got = run(layer, arrays["x"], first, arrays["dy"], d_last)
-    for name in ("y", "dx", *(f"{state}_n" for state in layer.cell.states), *(f"d{s}_0" for s in layer.cell.states)):
+    for name in ("y", "dx", *(f"{s}_n" for s in layer.cell.states), *(f"d{s}_0" for s in layer.cell.states)):
         assert relative_error(got[name], arrays[name]) < 1e-5, name
     for name in parameters:
         assert relative_error(got[name], arrays[f"gradient.{name}"]) < 1e-5, name

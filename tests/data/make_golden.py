@@ -1,5 +1,5 @@
-"""Makes golden.npz: forward and backward of PyTorch's GRU, LSTM and RNN, cross-entropy and AdamW, to hold textgru against where
-PyTorch is not installed.
+"""Makes golden.npz: forward and backward of PyTorch's GRU, LSTM and RNN, cross-entropy and AdamW, to hold textgru
+against where PyTorch is not installed.
 
     python tests/data/make_golden.py        (needs torch; the file in the repository was made with 2.13.0)
 """

@@ -23,7 +23,7 @@ class GRU(Recurrent[np.ndarray]):
 
         n_t = tanh(W_in x_t + b_in + W_hn (r_t * h_{t-1}) + b_hn)
 
-    which takes two products a step: slower, by the BLAS and in float32 whatever the `precision`; a Session can't step it.
+    which takes two products a step: slower, by the BLAS, recurrent products in float32 whatever the `precision`.
 
     `parameters` and `gradients`: weight_ih_l0 (3H, I), weight_hh_l0 (3H, H), bias_ih_l0 (3H,), bias_hh_l0 (3H,), and
     so on for l1, ...; gate order r, z, n. The other arguments and the methods: textgru.core.recurrent.Recurrent.

@@ -17,8 +17,8 @@ from textgru.core._support.checks import (
     own_index,
 )
 from textgru.core._support.lookup import gather, scatter_add
-from textgru.core.parameters import Layer
 from textgru.core._support.sums import column_sums
+from textgru.core.parameters import Layer
 
 
 class Embedding(Layer):

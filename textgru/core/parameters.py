@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from textgru.core._products.products import Products
 from textgru.core._support import aligned
 from textgru.core._support.arrays import share_memory
 from textgru.core._support.checks import check_array, check_integer, check_memory, float_dtype
 from textgru.core._support.fixed import Fixed
-from textgru.core._products.products import Products
 
 ALIGNMENT = 16  # elements: views start at a cache line in float32
 
@@ -122,7 +122,9 @@ class Layer(Fixed):
         """
         for name, products in (("training", training), ("inference", inference)):
             if not isinstance(products, Products):
-                raise TypeError(f"{name}: expected textgru.core._products.products.Products, got {type(products).__name__}")
+                raise TypeError(
+                    f"{name}: expected textgru.core._products.products.Products, got {type(products).__name__}"
+                )
         if self.dtype != np.float32 and training.precision != "fp32":
             raise TypeError(f"precision: {training.precision} needs float32 parameters, these are {self.dtype}")
         self._training_products, self._inference_products = training, inference

@@ -148,7 +148,9 @@ class Recurrent(Layer, Generic[State]):
         order = RowOrder(*index.shape)
         if training and self._workspace.holds(table):
             raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
-        y, states = self.forward_rows(table, order.take(index), order, arrays_of(self.cell, "h_0", h_0), training=training)
+        y, states = self.forward_rows(
+            table, order.take(index), order, arrays_of(self.cell, "h_0", h_0), training=training
+        )
         return self._in_steps(y, order, training, copy), self._as_state(states)
 
     def backward(
@@ -293,7 +295,9 @@ class Recurrent(Layer, Generic[State]):
                 input_gradients(self.cell, products, work, dtable, x, w_ih, dw_ih, dx)
             else:
                 drows = work.get("dx", rows, self.input_size) if input_gradient else None
-                input_gradients(self.cell, products, work, kept, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows)
+                input_gradients(
+                    self.cell, products, work, kept, work.get("rows", rows, self.input_size), w_ih, dw_ih, drows
+                )
                 dx = work.get("dtable", *x.shape) if input_gradient else None
                 if dx is not None and drows is not None:
                     dx[...] = 0

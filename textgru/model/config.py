@@ -69,7 +69,10 @@ class NetworkConfig:
     def multiplied_weights(self) -> int:
         """How many weights a token is multiplied with: all matrices but the embedding, whose rows are looked up."""
         hidden, layers = self.hidden_size, self.num_layers
-        return CELL_SIZES[self.cell][0] * hidden * (self.embedding_size + hidden + 2 * hidden * (layers - 1)) + self.vocab_size * hidden
+        return (
+            CELL_SIZES[self.cell][0] * hidden * (self.embedding_size + hidden + 2 * hidden * (layers - 1))
+            + self.vocab_size * hidden
+        )
 
     def training_bytes(self, batch_size: int, seq_length: int) -> int:
         """About how much memory training takes: parameters, gradients, moments and the activations of one batch."""

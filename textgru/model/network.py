@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from textgru.core import (
@@ -23,7 +25,7 @@ from textgru.core import (
 from textgru.core._stepping.token_step import TokenStep
 from textgru.model.config import LOGITS_BYTES, NetworkConfig
 
-CELLS: dict[str, type[Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
+CELLS: dict[str, type[Recurrent[Any]]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
 
 # The recurrent state: an array (L, B, H) for each of the cell's.
 State = tuple[np.ndarray, ...]
@@ -49,7 +51,7 @@ class Network:
         rng = np.random.default_rng(seed)
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.embedding_size, dtype=dtype, seed=rng)
-        self.recurrent: Recurrent = CELLS[config.cell](
+        self.recurrent: Recurrent[Any] = CELLS[config.cell](
             config.embedding_size,
             config.hidden_size,
             config.num_layers,

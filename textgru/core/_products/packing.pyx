@@ -58,7 +58,7 @@ cdef void _pack_block(const double[:, ::1] matrix, double* packed, Py_ssize_t fi
 
 
 def pack_int8(matrix):
-    """A matrix (rows, n) float32 as 8-bit integers (textgru.core._products.quantization.quantize_rows), packed, with the scale of
+    """A matrix (rows, n) float32 as 8-bit integers (quantize_rows), packed, with the scale of
     each row, float32, and -128 times the sum of each row, int32, both (64 * blocks,).
 
     The integers are (blocks, ceil(n / 4), 64, 4): four neighbours of each of 64 rows together, zeros added.

@@ -24,7 +24,7 @@ cdef Py_ssize_t FEWEST_PACKED_ROWS = 8
 # Threads share the rows of the left side where each has this many or more; below, the columns of the right side.
 cdef Py_ssize_t SHARED_ROWS = 48
 
-# A transposed left side of this many columns or more: a sum over rows, made of two sums (see textgru.core._sequence.row_order).
+# A transposed left side of this many columns or more: a sum over rows, made of two sums (see RowOrder).
 cdef Py_ssize_t FEWEST_SUMMED = 256
 
 cdef struct Product:

@@ -1,5 +1,5 @@
-"""The GRU of Cho et al. 2014 (arXiv:1406.1078) over a sequence: its reset comes before the product, so that a step needs
-two, one after the other. Products by the BLAS."""
+"""The GRU of Cho et al. 2014 (arXiv:1406.1078) over a sequence: its reset comes before the product, so that a step
+needs two, one after the other. Products by the BLAS."""
 
 from cython cimport floating
 from libc.string cimport memcpy

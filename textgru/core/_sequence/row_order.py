@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from textgru.core._sequence.row_copies import put_halves, take_halves
 from textgru.core._support.checks import check_size
 from textgru.core._support.dropout import dropout
 from textgru.core._support.fixed import Fixed
-from textgru.core._sequence.row_copies import put_halves, take_halves
 
 SMALLEST_HALF = 16  # rows of a batch
 

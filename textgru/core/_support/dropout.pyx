@@ -20,8 +20,8 @@ def dropout(x, p, key, period=0, start=0, source=None) -> None:
     with a `source` (n,) x becomes what is left of that.
 
     Applied to an activation and, with the same key, to its gradient. With a `period`, the
-    mask begins anew after that many elements. `start` is the position in the mask of the first element. Raises ValueError unless 0 <= p < 1, the
-    period divides n, and the source fits and is no part of x.
+    mask begins anew after that many elements. `start` is the position in the mask of the first element. Raises
+    ValueError unless 0 <= p < 1, the period divides n, and the source fits and is no part of x.
     """
     dtype = check_floats("x", x, sizes(x, "n"))
     check_output("x", x, dtype, x.shape)

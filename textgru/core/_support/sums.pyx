@@ -14,8 +14,8 @@ from textgru.core._support.checks import check_apart, check_floats, check_output
 def column_sums(x, sums, accumulate=False) -> None:
     """sums (C,) = the sum of the rows of x (N, C). The rows have to be contiguous, not x itself.
 
-    They are added up as two halves, so that two threads have one each (see textgru.core._sequence.row_order); threads share the
-    columns of both. Raises TypeError or ValueError on arrays that don't fit or share memory.
+    They are added up as two halves, so that two threads have one each (see RowOrder); threads share the columns of
+    both. Raises TypeError or ValueError on arrays that don't fit or share memory.
     """
     dtype = check_floats("sums", sums, sizes(sums, "C"))
     check_output("sums", sums, dtype, sums.shape)

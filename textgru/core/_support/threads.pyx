@@ -73,9 +73,9 @@ def get_num_threads() -> int:
 def wait_seconds(regions=50, times=2000) -> float:
     """How long all threads take to wait for one another once, as they do at each token that they sample together.
 
-    The fastest of `regions` parallel regions, in each of which they wait `times` times. Two cores with a cache in common
-    take about a tenth of a microsecond, two on different chips or chiplets several times as long: a figure without
-    which measurements on several threads can't be compared. Raises TypeError or ValueError unless both are from 1 to
+    The fastest of `regions` parallel regions, in each of which they wait `times` times. Two cores with a cache in
+    common take about a tenth of a microsecond, two on different chips or chiplets several times as long: a figure
+    without which measurements on several threads can't be compared. Raises TypeError or ValueError unless both are from 1 to
     10,000.
     """
     cdef team together
