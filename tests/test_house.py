@@ -1,6 +1,7 @@
 """Who may import whom: downward only, without circles, also where a function imports."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,15 +17,25 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {"errors", "paths", "typed", "atomic_files"}
 
+# The core's own rooms from the ground up; "" stands for the modules beside them, which are its public face.
+CORE_FLOORS = {"_support": 0, "_products": 1, "_sequence": 2, "": 3, "_stepping": 4}
+
 
 def modules():
     return {
         ".".join(("textgru", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
-        for path in ROOT.rglob("*.py")
+        for ending in ("py", "pyx")
+        for path in ROOT.rglob(f"*.{ending}")
     }
 
 
-COMPILED = {f"textgru.core.{path.stem}" for path in (ROOT / "core").glob("*.pyx")}
+def imported_by_compiled(path, known):
+    """The same of a .pyx file and the .pxd beside it, also what it takes at C level."""
+    for file in (path, path.with_suffix(".pxd")):
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        for name, names in re.findall(r"^from (textgru[\w.]*) c?import (\(.*?\)|.*?)$", text, re.DOTALL | re.MULTILINE):
+            parts = {f"{name}.{part.strip()}" for part in names.strip("() \n").split(",")}
+            yield from (parts & known) or ({name} & known)
 
 
 def imported(path, known):
@@ -46,7 +57,11 @@ def imported(path, known):
                 yield name
 
 
-GRAPH = {name: {*imported(path, {*modules(), *COMPILED})} - {name} for name, path in modules().items()}
+MODULES = modules()
+GRAPH = {
+    name: {*(imported_by_compiled(path, MODULES.keys()) if path.suffix == ".pyx" else imported(path, MODULES))} - {name}
+    for name, path in MODULES.items()
+}
 
 
 def room(module):
@@ -62,6 +77,28 @@ def test_a_room_imports_only_what_is_below_it(module):
             continue
         assert here != "core", f"{module} imports {other}: the core stands alone"
         assert FLOOR[there] < FLOOR[here] or (here in GROUND and there in GROUND), f"{module} imports {other}"
+
+
+def core_room(module):
+    first = module.split(".")[2] if module.count(".") >= 2 else ""
+    return first if first in CORE_FLOORS else ""
+
+
+IN_CORE = sorted(name for name in GRAPH if name.startswith("textgru.core."))
+
+
+@pytest.mark.parametrize("module", IN_CORE)
+def test_a_room_of_the_core_imports_only_what_is_below_it(module):
+    for other in GRAPH[module]:
+        assert other.startswith("textgru.core."), f"{module} imports {other}"
+        here, there = core_room(module), core_room(other)
+        assert here == there or CORE_FLOORS[there] < CORE_FLOORS[here], f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("module", sorted(name for name in GRAPH if not name.startswith("textgru.core")))
+def test_what_is_unchecked_in_the_core_is_nobodys_business(module):
+    for other in GRAPH[module]:
+        assert not other.startswith("textgru.core._"), f"{module} imports {other}"
 
 
 def test_there_is_no_circle():
