@@ -20,20 +20,20 @@ from textgru.core._support.threads cimport thread_count, threads_for
 from textgru.core._stepping.state_bytes import state_from_bytes, state_to_bytes
 from textgru.core._support import aligned
 from textgru.core._support.checks import (
-    check_array, check_index, check_integer, check_memory, check_number, check_size, own_index, sizes
+    check_array, check_integer, check_memory, check_number, check_size, own_index, sizes
 )
 from textgru.core._support.threads import wait_seconds
 
 NOTHING_TO_DRAW = "logits: expected finite scores to draw from; are the weights finite?"
 BUSY = "this Session is computing in another thread: a session is used by one thread at a time"
 
-# Threads share the rows where each has this many, else the units: measured, python -m benchmarks.sample_speed --rows.
-cdef Py_ssize_t FEWEST_ROWS_EACH = 6
+# Threads share the rows where each has this many, else the units: measured, python -m benchmarks.session_rows.
+cdef Py_ssize_t fewest_rows_each = 4
 
-# Weights of so many bytes are never shared by units, of so many always. Between, they are where the time that it saves,
-# at so many bytes a second, is more than that for waiting: after each layer and the output, three times what a wait
-# alone takes, for what the threads then read of one another. How long that is, is measured again after so many seconds:
-# on a virtual machine it changes.
+# Up to LARGEST_ALONE bytes of weights are never shared by units, from SMALLEST_SHARED on always. Between, they are where
+# the time that it saves is more than that for waiting: after each layer and the output, WAITS times what a wait alone
+# takes, for what the threads then read of one another. The time saved follows from BYTES_A_SECOND; four rows take twice
+# that of one. How long a wait takes is measured again after some seconds: on a virtual machine it changes.
 cdef Py_ssize_t LARGEST_ALONE = 50_000
 cdef Py_ssize_t SMALLEST_SHARED = 2_000_000
 cdef double BYTES_A_SECOND = 9e10
@@ -43,6 +43,14 @@ cdef double MEASURED_AGAIN = 0.25
 # Rows times steps that are read at a time where all tokens are known, and bytes of their scores for losses.
 cdef Py_ssize_t ROWS_AT_A_TIME = 256
 cdef Py_ssize_t SCORED_BYTES = 1 << 20
+
+
+def set_fewest_rows_each(rows) -> int:
+    """From how many rows for each thread on threads share the rows, in the whole process, and how many it were before:
+    for measuring."""
+    global fewest_rows_each
+    before, fewest_rows_each = fewest_rows_each, check_integer("rows", rows, 1, 2**31 - 1)
+    return before
 
 
 cdef class Session:
@@ -286,8 +294,7 @@ cdef class Session:
 
     cdef int _share(self, team* together, Py_ssize_t steps, Py_ssize_t at_a_time, bint scores) except -1:
         """How many threads a call of so many steps uses, with room for all of them, and what they share."""
-        cdef const Weights* w = self.call.w
-        cdef int threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.rows // FEWEST_ROWS_EACH)
+        cdef int threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.rows // fewest_rows_each)
         cdef double numbers = self.packed.nbytes / self._bytes_of_a_number()
         self.call.by_units = False
         if threads > 1:
@@ -316,7 +323,7 @@ cdef class Session:
             now = perf_counter()
             if self.measured == 0 or now > self.measured + MEASURED_AGAIN:
                 self.wait, self.measured = wait_seconds(3, 50), now
-            saved = nbytes * (1 - 1.0 / threads) / BYTES_A_SECOND
+            saved = nbytes * (1 - 1.0 / threads) / BYTES_A_SECOND * (self.rows + 2) / 3
             if saved < WAITS * self.wait * (self.call.w.L + 1):
                 threads = 1
         return threads
