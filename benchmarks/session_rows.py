@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.common import blas_gflops, print_machine, print_table, timed
 from textgru.core import PackedNetwork, Session, get_num_threads
-from textgru.core._stepping.session import set_fewest_rows_each
+from textgru.core._stepping.sharing import set_fewest_rows_each
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network
 

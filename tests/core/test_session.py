@@ -300,8 +300,8 @@ def test_a_second_thread_in_one_session_is_refused():
 def test_threads_that_wait_long_do_not_share(monkeypatch):
     set_num_threads(2)
     waits, seconds = [70e-9] * 3 + [1e-6] * 3, itertools.count(1, 0.1)
-    monkeypatch.setattr("textgru.core._stepping.session.wait_seconds", lambda *_: waits.pop(0))
-    monkeypatch.setattr("textgru.core._stepping.session.perf_counter", lambda: next(seconds))
+    monkeypatch.setattr("textgru.core._stepping.sharing.wait_seconds", lambda *_: waits.pop(0))
+    monkeypatch.setattr("textgru.core._stepping.sharing.perf_counter", lambda: next(seconds))
     packed, u = PackedNetwork(*network("gru", 130, 5, 200, 1)), np.random.default_rng(1).random(20)
     session, alone = Session(packed), Session(packed)
     used, tokens = [], []

@@ -2,8 +2,6 @@ import numpy as np
 
 from textgru.core._stepping.packed_network import PackedNetwork
 
-def set_fewest_rows_each(rows: int) -> int: ...
-
 class Session:
     state: tuple[np.ndarray, ...]
     @property

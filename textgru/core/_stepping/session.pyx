@@ -1,7 +1,5 @@
 """Rows of tokens read and drawn with packed weights: the checks, the buffers, the threads."""
 
-from time import perf_counter
-
 import numpy as np
 
 from cython.parallel cimport parallel
@@ -13,44 +11,22 @@ from textgru.core._stepping.drawing cimport Drawing, draw
 from textgru.core._stepping.many_rows cimport generate_rows, losses_of_rows, many_rows_bytes, read_rows
 from textgru.core._stepping.one_row cimport generate_one_row, one_row_bytes, step_one_row
 from textgru.core._stepping.packed_network cimport PackedNetwork
+from textgru.core._stepping.sharing cimport Sharing
 from textgru.core._stepping.weights cimport FP64, Weights
-from textgru.core._support.team cimport TEAM_MOST, team, team_begin
-from textgru.core._support.threads cimport thread_count, threads_for
+from textgru.core._support.team cimport team, team_begin
 
 from textgru.core._stepping.state_bytes import state_from_bytes, state_to_bytes
 from textgru.core._support import aligned
 from textgru.core._support.checks import (
     check_array, check_integer, check_memory, check_number, check_size, own_index, sizes
 )
-from textgru.core._support.threads import wait_seconds
 
 NOTHING_TO_DRAW = "logits: expected finite scores to draw from; are the weights finite?"
 BUSY = "this Session is computing in another thread: a session is used by one thread at a time"
 
-# Threads share the rows where each has this many, else the units: measured, python -m benchmarks.session_rows.
-cdef Py_ssize_t fewest_rows_each = 4
-
-# Up to LARGEST_ALONE bytes of weights are never shared by units, from SMALLEST_SHARED on always. Between, they are where
-# the time that it saves is more than that for waiting: after each layer and the output, WAITS times what a wait alone
-# takes, for what the threads then read of one another. The time saved follows from BYTES_A_SECOND; four rows take twice
-# that of one. How long a wait takes is measured again after some seconds: on a virtual machine it changes.
-cdef Py_ssize_t LARGEST_ALONE = 50_000
-cdef Py_ssize_t SMALLEST_SHARED = 2_000_000
-cdef double BYTES_A_SECOND = 9e10
-cdef double WAITS = 3
-cdef double MEASURED_AGAIN = 0.25
-
 # Rows times steps that are read at a time where all tokens are known, and bytes of their scores for losses.
 cdef Py_ssize_t ROWS_AT_A_TIME = 256
 cdef Py_ssize_t SCORED_BYTES = 1 << 20
-
-
-def set_fewest_rows_each(rows) -> int:
-    """From how many rows for each thread on threads share the rows, in the whole process, and how many it were before:
-    for measuring."""
-    global fewest_rows_each
-    before, fewest_rows_each = fewest_rows_each, check_integer("rows", rows, 1, 2**31 - 1)
-    return before
 
 
 cdef class Session:
@@ -69,8 +45,7 @@ cdef class Session:
     cdef readonly Py_ssize_t rows
     cdef readonly object logits
     cdef readonly int threads           # how many the last call used
-    cdef double wait                    # seconds, when it was measured last
-    cdef double measured                # when that was; 0 before
+    cdef Sharing sharing
     cdef bint busy
     cdef Call call
     cdef tuple states                   # (L, B, H) each
@@ -94,7 +69,7 @@ cdef class Session:
         for s in range(w.S):
             self.call.states[s] = _start(self.states[s])
         self.call.logits, self.call.tokens = _start(logits), <Py_ssize_t*>_start(self.tokens)
-        self.threads, self.measured, self.busy = 1, 0, False
+        self.sharing, self.threads, self.busy = Sharing(), 1, False
         self._reserve(1, 1, False)
 
     def __reduce__(self):
@@ -294,38 +269,12 @@ cdef class Session:
 
     cdef int _share(self, team* together, Py_ssize_t steps, Py_ssize_t at_a_time, bint scores) except -1:
         """How many threads a call of so many steps uses, with room for all of them, and what they share."""
-        cdef int threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.rows // fewest_rows_each)
-        cdef double numbers = self.packed.nbytes / self._bytes_of_a_number()
-        self.call.by_units = False
-        if threads > 1:
-            if threads_for(numbers * self.rows * steps) == 1:
-                threads = 1
-        else:
-            threads = self._sharing_units()
-            self.call.by_units = threads > 1
+        cdef int threads = self.sharing.threads(
+            self.call.w, self.packed.nbytes, self.rows, steps, &self.call.by_units)
         self._reserve(at_a_time, threads, scores)
         self.call.together = together
         team_begin(together)
         self.threads = threads
-        return threads
-
-    cdef double _bytes_of_a_number(self) noexcept:
-        return {"bf16": 2, "int8": 1}.get(self.packed.precision, self.call.w.item)
-
-    cdef int _sharing_units(self) except -1:
-        """How many threads share the units."""
-        cdef Py_ssize_t nbytes = self.packed.nbytes
-        cdef int threads = 1
-        cdef double saved, now
-        if nbytes > LARGEST_ALONE:
-            threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.call.w.blocks)
-        if threads > 1 and nbytes < SMALLEST_SHARED:
-            now = perf_counter()
-            if self.measured == 0 or now > self.measured + MEASURED_AGAIN:
-                self.wait, self.measured = wait_seconds(3, 50), now
-            saved = nbytes * (1 - 1.0 / threads) / BYTES_A_SECOND * (self.rows + 2) / 3
-            if saved < WAITS * self.wait * (self.call.w.L + 1):
-                threads = 1
         return threads
 
     cdef _reserve(self, Py_ssize_t steps, int threads, bint scores):
