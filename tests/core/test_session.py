@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -320,3 +321,12 @@ def test_a_network_without_biases_in_its_output_alone():
     session.step(2)
     y, _ = gru.forward(embedding[2][None, None].copy(), training=False)
     np.testing.assert_allclose(session.logits, output.forward(y[0], training=False), rtol=1e-5, atol=1e-6)
+
+
+def test_the_example_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "core.md").read_text(encoding="utf-8")
+    code = text.partition("## Sessions")[2].partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code, names)
+    assert names["drawn"].shape == (100, 3)
+    assert names["losses"].shape == (99, 3)
