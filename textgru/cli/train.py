@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from textgru.cli.signals import asked, raised
 from textgru.errors import InputError, StorageError, TextgruError
 
 if TYPE_CHECKING:
-    from textgru.training.run import TrainingRun
+    from textgru.training.running import RunningTraining
 
 POSITIVE = click.FloatRange(0, min_open=True)
 INTERRUPTED = 130
@@ -191,6 +192,7 @@ def train(
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {name for name in context.params if context.get_parameter_source(name) in sources}
     display = training_display()
+    training: Callable[[], RunningTraining]
     if resume is not None:
         if others := sorted(given - {"resume", "dry_run"}):
             raise click.UsageError(
@@ -235,7 +237,7 @@ def train(
         context.exit(128 + stopped_by[0] if stopped_by else INTERRUPTED)
 
 
-def _kept(run: TrainingRun, error: TextgruError) -> str:
+def _kept(run: RunningTraining, error: TextgruError) -> str:
     """What is left of a training that failed, where the message doesn't say it."""
     from textgru.cli.display import as_argument
 
@@ -250,7 +252,7 @@ def _kept(run: TrainingRun, error: TextgruError) -> str:
     return "; nothing was saved: start again when that is mended"
 
 
-def _how_to_go_on(run: TrainingRun) -> str:
+def _how_to_go_on(run: RunningTraining) -> str:
     from textgru.cli.display import as_argument
 
     saved = f"saved in {run.out}"
@@ -272,9 +274,9 @@ def _checkpoints(every: str | None) -> dict[str, Any]:
         raise InputError(f"--checkpoint-every: expected steps (500) or minutes (5m), got {every!r}") from error
 
 
-def _resume(run: str, threads_given: bool) -> TrainingRun:
+def _resume(run: str, threads_given: bool) -> RunningTraining:
     """The training to go on with, on as many threads as before unless it was said how many."""
     from textgru.core import get_num_threads
-    from textgru.training.run import TrainingRun
+    from textgru.training.resumed import ResumedRun
 
-    return TrainingRun.resume(run, threads=get_num_threads() if threads_given else None)
+    return ResumedRun(run, threads=get_num_threads() if threads_given else None)

@@ -8,7 +8,10 @@ from typing import Any
 
 from textgru.language_model import LanguageModel, load
 from textgru.text.prepare import OnProgress
-from textgru.training.run import RunEvent, TrainingRun
+from textgru.training.events import RunEvent
+from textgru.training.resumed import ResumedRun
+from textgru.training.run import TrainingRun
+from textgru.training.running import RunningTraining
 
 
 def train(
@@ -45,7 +48,7 @@ def train(
     The arguments are those of `textgru train`; `training` are the fields of textgru.training.config.TrainingConfig
     (batch_size, learning_rate, max_minutes, ...). `tensorboard` writes events for TensorBoard, which has to be
     installed, to RUN/tensorboard/. `on_progress` is called while the text is encoded (what is being done, bytes done,
-    bytes in all), `on_event` with every event of textgru.training.run.
+    bytes in all), `on_event` with every event (textgru.training.events).
 
     Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
     """
@@ -85,11 +88,11 @@ def resume(run: str | Path, *, on_event: Callable[[RunEvent], None] | None = Non
 
     Raises InputError (a ValueError) if there is none. `on_event`: as in train.
     """
-    with TrainingRun.resume(run) as training:
+    with ResumedRun(run) as training:
         return _trained(training, on_event)
 
 
-def _trained(run: TrainingRun, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
+def _trained(run: RunningTraining, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
     for event in run.events():
         if on_event is not None:
             on_event(event)
