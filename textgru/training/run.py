@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite, log
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 from textgru.core import get_num_threads
 from textgru.errors import InputError, TextgruError, percent, shown
@@ -19,35 +19,18 @@ from textgru.text.cache import TokenCache
 from textgru.text.files import check_files, find_files, spool
 from textgru.text.prepare import OnProgress, encode_text
 from textgru.text.tokenizer import KINDS, Tokenizer
-from textgru.training.config import MOST_STEPS
 from textgru.training.defaults import check, resolve
 from textgru.training.earlier_weights import shape_of, tokenizer_of
 from textgru.training.events import EvaluationEvent
 from textgru.training.places import new_run
 from textgru.training.resumed import ResumedRun
 from textgru.training.room import check_disk
+from textgru.training.run_settings import RunSettings
 from textgru.training.running import METRICS_STEPS, RunningTraining
 from textgru.training.tensorboard_log import TensorBoardLog
-from textgru.typed import Range, check_fields
 
 MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
 WORSE_THAN_GUESSING = 1.0  # nats: a run is replaced by none that is further from guessing every token alike
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """Arguments of a training that no other settings have."""
-
-    val_fraction: Annotated[float | None, Range(0, 1, below=True)]
-    sample_every: Annotated[int | None, Range(1, MOST_STEPS)]
-    separate_documents: bool
-    overwrite: bool
-    cache: bool
-    tensorboard: bool
-    allow_unknown: bool
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def _given(settings: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -60,17 +43,10 @@ class TrainingRun(RunningTraining):
     made; `events()` trains. Use as a context manager: a run that never saved weights leaves nothing behind.
 
     `files`: text files, directories or patterns (textgru.text.files.find_files), or "-" for standard input; `out`: the
-    run directory (default: runs/NAME); `tokenizer`: "char" (default), "byte", "bpe" or the path of a tokenizer.json;
-    `val_fraction`: the part of the text, from its end, that is held out (default a tenth, at most 200,000 tokens);
-    `network` and `training`: fields of NetworkConfig without vocab_size, and of TrainingConfig; what is not given
-    follows from `preset` (a name in PRESETS), the text and the time: textgru.training.defaults.resolve;
-    `init_from`: a run whose weights, tokenizer and shape this training starts from; `sample_every`: a sample of
-    generated text follows one evaluation in so many; `separate_documents`: a token that ends a document follows every
-    file; `cache`: whether the encoded text is kept for other trainings, and taken from what was kept
-    (textgru.text.cache); `tensorboard`: writes events for TensorBoard too, to RUN/tensorboard/; `allow_unknown`:
-    goes on where more than a tenth of the text is unknown to a tokenizer of another; `on_progress`: called
-    with what is being done, the bytes done, and the bytes in all, until the text is encoded. Raises InputError.
-    `TrainingRun.resume` goes on with a training.
+    run directory (default: runs/NAME); `network` and `training`: fields of NetworkConfig without vocab_size, and of
+    TrainingConfig; what is not given or None follows from the preset, the text and the time
+    (textgru.training.defaults.resolve); `settings`: the other fields of RunSettings; `on_progress`: called with what is
+    being done, the bytes done, and the bytes in all, until the text is encoded. Raises InputError.
     """
 
     def __init__(
@@ -78,48 +54,38 @@ class TrainingRun(RunningTraining):
         files: Sequence[str | Path],
         out: str | Path | None = None,
         *,
-        preset: str | None = None,
         network: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
-        tokenizer: str | Path | Tokenizer | None = None,
-        vocab_size: int | None = None,
-        encoding: str = "utf-8",
-        val_fraction: float | None = None,
-        init_from: str | Path | None = None,
-        sample_every: int | None = None,
-        overwrite: bool = False,
-        separate_documents: bool = False,
-        cache: bool = True,
-        tensorboard: bool = False,
-        allow_unknown: bool = False,
         on_progress: OnProgress | None = None,
+        **settings: Any,
     ) -> None:
         started, threads_before = perf_counter(), get_num_threads()
-        wanted = _Wanted(val_fraction, sample_every, separate_documents, overwrite, cache, tensorboard, allow_unknown)
-        event_log = TensorBoardLog(METRICS_STEPS) if tensorboard else None
+        wanted = RunSettings(out, **settings)
+        tokenizer, preset = wanted.tokenizer, wanted.preset
+        event_log = TensorBoardLog(METRICS_STEPS) if wanted.tensorboard else None
         network, training = _given(network), _given(training)
-        first = Run.read(init_from) if init_from is not None else None
+        first = Run.read(wanted.init_from) if wanted.init_from is not None else None
         if first is not None:
             network = shape_of(first, network, preset)
-            tokenizer = tokenizer_of(first, tokenizer, vocab_size)
+            tokenizer = tokenizer_of(first, tokenizer, wanted.vocab_size)
         if tokenizer is None:
             tokenizer = "char"
         elif not isinstance(tokenizer, Tokenizer):
             tokenizer = str(given_path("tokenizer", tokenizer))
         check(network, training, preset)  # say what is wrong before the text is read
         found = find_files(files)
-        check_files(found, encoding)
+        check_files(found, wanted.encoding)
         with contextlib.ExitStack() as stack:
-            self._new = writer = stack.enter_context(new_run(out, files, overwrite))
+            self._new = writer = stack.enter_context(new_run(out, files, wanted.overwrite))
             text = encode_text(
                 spool(found, writer.scratch), tokenizer, writer.scratch / TOKENS,
-                vocab_size=vocab_size, encoding=encoding, val_fraction=wanted.val_fraction,
-                separate_documents=separate_documents, cache=TokenCache.of_user() if cache else None,
+                vocab_size=wanted.vocab_size, encoding=wanted.encoding, val_fraction=wanted.val_fraction,
+                separate_documents=wanted.separate_documents, cache=TokenCache.of_user() if wanted.cache else None,
                 on_progress=on_progress,
             )  # fmt: skip
             of_this_text = isinstance(tokenizer, str) and tokenizer in KINDS
             unknown = 0.0 if of_this_text else text.corpus.share(text.tokenizer.unk_id)
-            if unknown > MOST_UNKNOWN and not allow_unknown:
+            if unknown > MOST_UNKNOWN and not wanted.allow_unknown:
                 raise InputError(
                     f"{', '.join(map(shown, found))}: {percent(unknown)} of its tokens are unknown to the "
                     "tokenizer; train with a tokenizer of its own, or say --allow-unknown"
@@ -133,7 +99,7 @@ class TrainingRun(RunningTraining):
                 text.tokenizer,
                 text.corpus,
                 files=[shown_path(file) for file in found],
-                separate_documents=separate_documents,
+                separate_documents=wanted.separate_documents,
                 sample_every=wanted.sample_every,
                 log=event_log,
                 started=started,
