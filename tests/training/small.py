@@ -11,12 +11,12 @@ from textgru.training.trainer import Trainer
 CYCLE = np.tile(np.array([0, 1, 2, 3, 4, 5, 6, 1, 1, 5], np.uint8), 600)
 
 
-def trainer(saved=None, tokens=CYCLE, validation=None, seed=1, checkpoint=None, reduce=None, **settings):
+def trainer(saved=None, tokens=CYCLE, validation=None, seed=1, checkpoint=None, reduce=None, dropout=0.0, **settings):
     """`saved` collects (evaluation, weights), or is what to call; `settings` are fields of TrainingConfig."""
     config = TrainingConfig(**{"batch_size": 5, "seq_length": 20, "warmup": 5, "learning_rate": 0.01, **settings})
     validation = tokens[-500:] if validation is None else validation
     rng = np.random.default_rng(seed)
-    network = Network(NetworkConfig(7, 8, 16), seed=rng)
+    network = Network(NetworkConfig(7, 8, 16, dropout=dropout), seed=rng)
     corpus = Corpus(tokens[:-500], validation, len(tokens), len(validation))
 
     def save(event):

@@ -10,7 +10,7 @@ import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
 from textgru.errors import TextgruError
-from textgru.generation.generate import stream
+from textgru.generation.generate import stream as generated
 from textgru.generation.sampling import Sampling
 from textgru.model.network import Network
 from textgru.runs.writer import RunWriter
@@ -19,6 +19,7 @@ from textgru.text.tokenizer import Tokenizer
 from textgru.training.defaults import Settings
 from textgru.training.events import EndEvent, EvaluationEvent, RunEvent, SampleEvent, StepEvent
 from textgru.training.plan import Plan
+from textgru.training.random_streams import stream
 from textgru.training.room import check_memory
 from textgru.training.tensorboard_log import TensorBoardLog
 from textgru.training.trainer import Trainer
@@ -64,13 +65,18 @@ class RunningTraining:
         self.out = writer.out
         self._writer = writer
         self._sample_every, self._log, self._threads_before = sample_every, log, threads_before
-        rng = np.random.default_rng(config.seed)
-        self.network = Network(network, precision=config.precision, seed=rng)
+        self.network = Network(
+            network,
+            precision=config.precision,
+            seed=stream(config.seed, "initial weights"),
+            dropout_rng=stream(config.seed, "dropout"),
+        )
         if config.deterministic:
             self.network.use_product_kernels("packed")
         self.trainer = Trainer(
-            self.network, corpus, config, save=self._save, checkpoint=self._checkpoint, rng=rng, started=started
-        )
+            self.network, corpus, config, save=self._save, checkpoint=self._checkpoint,
+            rng=stream(config.seed, "batches"), started=started,
+        )  # fmt: skip
 
     def plan(self) -> Plan:
         """What this training is going to do."""
@@ -134,7 +140,7 @@ class RunningTraining:
         """What the weights that would be saved now write; from a seed of its own, so that training goes on the same."""
         rng = np.random.default_rng([self.config.seed, step])
         with self.trainer.weights_in_use():
-            return "".join(stream(self.network, self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
+            return "".join(generated(self.network, self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
 
     @property
     def can_go_on(self) -> bool:

@@ -36,6 +36,8 @@ class Trainer:
     """Trains a network on a corpus. Iterate over `events()`. `save` is called for each evaluation that is the best, and
     may return false where it kept nothing; `checkpoint` when what going on needs is to be saved: `state()`.
 
+    Batches are drawn from `rng`, the masks of dropout from the network's own generator.
+
     `reduce` is for trainers that share the work of a step, in several processes or threads. It is called in each step
     with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
     it returns; all of them then see the same loss and norm. `started` is when the minutes began to count, by
@@ -99,12 +101,14 @@ class Trainer:
             arrays[f"hidden_{number}"] = array
         if self._average is not None:
             arrays["average"] = self._average.values
+        dropout_rng = self.network.dropout_rng
         return arrays, {
             "progress": asdict(self._made),
             "optimizer_steps": self.optimizer.steps,
             "offset": self.batches.offset,
             "next_step": self.batches.next_step,
             "rng": self._rng.bit_generator.state,
+            "dropout_rng": None if dropout_rng is self._rng else dropout_rng.bit_generator.state,
             "best": asdict(self.best) if self.best else None,
             "seconds": perf_counter() - self._started,
         }
@@ -125,7 +129,12 @@ class Trainer:
                 raise ValueError(f"{name} has numbers that are not finite")
         kept = read_fields(Facts, dict(facts))
         self.batches.go_on_at(kept.offset, kept.next_step)
-        set_generator(self._rng, kept.rng)
+        set_generator(self._rng, kept.rng, "rng")
+        dropout_rng = self._rng
+        if kept.dropout_rng is not None:
+            dropout_rng = np.random.default_rng()
+            set_generator(dropout_rng, kept.dropout_rng, "dropout_rng")
+        self.network.dropout_rng = dropout_rng
         self._made, self.best = kept.progress, kept.best
         self._saved = kept.best
         self.optimizer.steps = kept.optimizer_steps

@@ -38,7 +38,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a checkpoint says besides its arrays. `rng` is the state of NumPy's PCG64."""
+    """What a checkpoint says besides its arrays. `rng` is the state of the stream (NumPy's PCG64) that batches are
+    drawn from, `dropout_rng` of that of dropout; where it is None, one stream serves both."""
 
     progress: Progress
     optimizer_steps: Count
@@ -47,11 +48,12 @@ class Facts:
     rng: dict[str, Any]
     best: EvaluationEvent | None
     seconds: Seconds
+    dropout_rng: dict[str, Any] | None = None
 
 
-def set_generator(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
-    """Sets a generator's state. Raises ValueError if it isn't one of its kind."""
+def set_generator(rng: np.random.Generator, state: Mapping[str, Any], name: str) -> None:
+    """Sets a generator's state. Raises ValueError, with its name, if it isn't one of its kind."""
     try:
         rng.bit_generator.state = state
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"rng: not the state of a random generator ({error})") from error
+        raise ValueError(f"{name}: not the state of a random generator ({error})") from error
