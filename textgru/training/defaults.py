@@ -14,7 +14,7 @@ from textgru.model.config import NetworkConfig
 from textgru.training.config import TrainingConfig
 from textgru.training.presets import PRESETS, Preset
 
-TOKENS_A_WEIGHT = 5  # a larger network pays off once so many tokens can be read for each of its weights
+TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
