@@ -96,7 +96,7 @@ def test_a_model_begins_and_ends_a_document(kind, files, tmp_path):
         parameters = loaded.network.output.parameters["bias"]
         parameters[loaded.tokenizer.eos_id] = -1e9
         whole = loaded.generate("The", length=200, **settings)
-        assert "endoftext" not in whole
+        assert "<|endoftext|>" not in whole
         parameters[loaded.tokenizer.eos_id] = 1e9
         assert loaded.generate("The", length=200, **settings) == "The", "the end of the document is drawn at once"
         assert list(loaded.stream(length=200, **settings)) == []

@@ -12,25 +12,9 @@ from textgru.core.products import choose_precision
 from textgru.errors import InputError
 from textgru.model.config import NetworkConfig
 from textgru.training.config import TrainingConfig
+from textgru.training.presets import PRESETS, Preset
 
-
-@dataclass(frozen=True)
-class Preset:
-    """The shape of a network."""
-
-    hidden_size: int
-    num_layers: int
-    embedding_size: int
-
-
-PRESETS: Mapping[str, Preset] = {
-    "tiny": Preset(128, 1, 32),
-    "small": Preset(256, 1, 64),
-    "medium": Preset(512, 1, 64),
-    "large": Preset(512, 2, 128),
-}
-
-TOKENS_A_WEIGHT = 5  # a larger network pays off once so many tokens can be read for each of its weights
+TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
