@@ -167,9 +167,9 @@ def test_training_equals_pytorch(vocab):
 
 def test_parameter_shapes_are_those_of_the_network():
     for config in CONFIGS:
-        shapes = {name: array.shape for name, array in Network(config, seed=0).named_parameters().items()}
-        assert shapes == config.parameter_shapes()
-        assert config.parameter_count() == Network(config).parameters.count
+        arrays = Network(config, seed=0).named_parameters()
+        assert {name: array.shape for name, array in arrays.items()} == config.parameter_shapes()
+        assert config.parameter_count() == sum(array.size for array in arrays.values())
 
 
 @pytest.mark.parametrize(

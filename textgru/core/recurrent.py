@@ -62,10 +62,10 @@ class Recurrent(Layer, Generic[State]):
     the next layer while training; with `variational_dropout` it is one mask for all steps of a row of the batch (Gal
     and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
     the inputs of all products of a training pass to bfloat16 (Layer.precision). `dtype` float32 or float64. Parameters
-    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None; `dropout_rng` draws the masks, that generator
-    unless another is put in its place. An object must not be
-    used by two threads at once. Raises TypeError or ValueError for what can't be, MemoryError for more parameters than
-    the machine's memory holds. Sizes, `bias` and `dtype` stay what they are.
+    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None; `dropout_rng` draws the
+    masks: that generator, unless another is put in its place. An object must not be used by two threads at once. Raises
+    TypeError or ValueError for what can't be, MemoryError for more parameters than the machine's memory holds. Sizes,
+    `bias` and `dtype` stay what they are.
     """
 
     _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias"}
