@@ -41,10 +41,14 @@ def import_torch() -> Any:
     return torch
 
 
-def parse_arguments(description: str | None, rounds: int, *, table: bool = True) -> argparse.Namespace:
-    """--rounds; for a `table` of the configurations --json, --only and --waits as well."""
+def parse_arguments(
+    description: str | None, rounds: int, *, table: bool = True, cells: bool = False
+) -> argparse.Namespace:
+    """--rounds; for a `table` of the configurations --json, --only and --waits as well; for `cells` --cell."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="alternations of the sides (default: %(default)s)")
+    if cells:
+        parser.add_argument("--cell", choices=["gru", "lstm", "rnn"], default="gru", help="default: %(default)s")
     if not table:
         return parser.parse_args()
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")

@@ -11,20 +11,28 @@ from textgru.model.network import Network
 
 
 class Model(torch.nn.Module):
-    """nn.Embedding -> nn.GRU -> nn.Linear, with a textgru network's weights."""
+    """nn.Embedding -> nn.GRU (or nn.LSTM, nn.RNN) -> nn.Linear, with a textgru network's weights."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         config = network.config
         self.vocab_size = config.vocab_size
         self.embedding = torch.nn.Embedding(config.vocab_size, config.embedding_size)
-        self.gru = torch.nn.GRU(config.embedding_size, config.hidden_size, config.num_layers)
+        kind = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM, "rnn": torch.nn.RNN}[config.cell]
+        self.cell = config.cell
+        self.add_module(config.cell, kind(config.embedding_size, config.hidden_size, config.num_layers))
         self.output = torch.nn.Linear(config.hidden_size, config.vocab_size)
         self.load_state_dict({name: torch.tensor(value) for name, value in network.named_parameters().items()})
 
     def forward(self, tokens: Any, state: Any) -> tuple[Any, Any]:
-        y, state = self.gru(self.embedding(tokens), state)
+        y, state = getattr(self, self.cell)(self.embedding(tokens), state)
         return self.output(y), state
+
+    def initial_state(self, batch: int) -> Any:
+        """Zeros, as this cell's module takes them."""
+        recurrent = getattr(self, self.cell)
+        zeros = torch.zeros(recurrent.num_layers, batch, recurrent.hidden_size)
+        return (zeros, zeros) if self.cell == "lstm" else zeros
 
 
 class Training:
@@ -34,7 +42,7 @@ class Training:
         self.model = Model(network)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-3, (0.9, 0.99), fused=True)
         self.tokens, self.targets = torch.tensor(tokens), torch.tensor(targets)
-        self.state = torch.zeros(network.config.num_layers, tokens.shape[1], network.config.hidden_size)
+        self.state = self.model.initial_state(tokens.shape[1])
         self.bf16 = bf16
         self.loss = float("nan")
 
@@ -45,7 +53,8 @@ class Training:
             logits, state = self.model(self.tokens, self.state)
             loss = cross_entropy(logits.reshape(-1, self.model.vocab_size), self.targets.reshape(-1))
         loss.backward()
-        self.state = state.detach().float()
+        both = isinstance(state, tuple)
+        self.state = tuple(array.detach().float() for array in state) if both else state.detach().float()
         self.loss = loss.item()
         return {name: p.grad.numpy() for name, p in self.model.named_parameters() if p.grad is not None}
 
@@ -63,10 +72,9 @@ class Sampling:
         self.length, self.temperature = length, temperature
 
     def run(self) -> list[int]:
-        config = self.model.gru
         drawn = []
         with torch.inference_mode():
-            state = torch.zeros(config.num_layers, 1, config.hidden_size)
+            state = self.model.initial_state(1)
             token = torch.zeros(1, 1, dtype=torch.long)
             for _ in range(self.length):
                 logits, state = self.model(token, state)

@@ -1,6 +1,6 @@
 """Training speed of textgru and PyTorch: the same model, batch and data, alternately in one run.
 
-    python -m benchmarks.train_speed [--rounds N] [--only ROW] [--json FILE] [--waits LEAST MOST]
+    python -m benchmarks.train_speed [--cell gru|lstm|rnn] [--rounds N] [--only ROW] [--json FILE] [--waits LEAST MOST]
 
 A step is forward, loss, backward, clipping, AdamW, with the state carried on. First it is checked that both compute the
 same loss and gradients from the same weights, in float32. PyTorch runs with the thread count that is best for it. The
@@ -58,12 +58,11 @@ class Training:
         self.optimizer.step(gradient_scale=min(1.0, 1.0 / norm))
 
 
-def useful_operations(configuration: tuple[int, ...]) -> int:
+def useful_operations(configuration: tuple[int, ...], cell: str = "gru") -> int:
     """Floating-point operations of a step that a plain implementation can't avoid: every product once forward and twice
     backward, a multiply-add being two; the embedding is a look-up."""
     vocab, embedding, hidden, layers, batch, steps = configuration
-    weights = 3 * hidden * (embedding + hidden) + (layers - 1) * 3 * hidden * 2 * hidden + vocab * hidden
-    return 6 * weights * batch * steps
+    return 6 * NetworkConfig(vocab, embedding, hidden, layers, cell=cell).multiplied_weights() * batch * steps
 
 
 def check_agreement(ours: Training, theirs: Any) -> None:
@@ -87,15 +86,17 @@ def best_threads(torch: Any, training: Any) -> int:
     return min(seconds, key=lambda threads: seconds[threads])
 
 
-def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_waits: Sequence[float]) -> dict[str, Any]:
+def measure(
+    configuration: tuple[int, ...], cell: str, torch: Any, rounds: int, wanted_waits: Sequence[float]
+) -> dict[str, Any]:
     vocab, embedding, hidden, layers, batch, steps = configuration
     rng = np.random.default_rng(0)
     tokens, targets = (rng.integers(0, vocab, (steps, batch)) for _ in range(2))
-    config = NetworkConfig(vocab, embedding, hidden, layers)
+    config = NetworkConfig(vocab, embedding, hidden, layers, cell=cell)
     ours = Training(Network(config, seed=1), tokens, targets)
     ours_bf16 = Training(Network(config, precision="bf16", seed=1), tokens, targets)
     sides = {"textgru": ours.step, "textgru_bf16": ours_bf16.step}
-    row: dict[str, Any] = {"configuration": list(configuration), "threads": get_num_threads()}
+    row: dict[str, Any] = {"configuration": list(configuration), "cell": cell, "threads": get_num_threads()}
     if torch is not None:
         from benchmarks.torch_model import Training as TorchTraining
 
@@ -112,16 +113,17 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_wait
     row |= {name: rate["median"] for name, rate in ranges.items()}
     for name in ("textgru", "textgru_bf16"):
         row[f"{name}_ratio"] = row[name] / row["pytorch"] if torch is not None else None
-        row[f"{name}_gflops"] = useful_operations(configuration) * row[name] / (batch * steps) / 1e9
+        row[f"{name}_gflops"] = useful_operations(configuration, cell) * row[name] / (batch * steps) / 1e9
     return row
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__, rounds=15)
+    arguments = parse_arguments(__doc__, rounds=15, cells=True)
     torch = import_torch()
     before = blas_gflops()
     rows = [
-        measure(configuration, torch, arguments.rounds, arguments.waits) for configuration in chosen(arguments.only)
+        measure(configuration, arguments.cell, torch, arguments.rounds, arguments.waits)
+        for configuration in chosen(arguments.only)
     ]
     gflops = max(before, blas_gflops())
     print_machine(gflops)

@@ -6,6 +6,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+A field with a Help is a setting that a command has an option for: Annotated[int, Range(1), Help("Sequences a step.",
+"Learning")].
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from textgru.errors import InputError
 
 T = TypeVar("T")
+# The headings of a command's help, in their order.
+Section = Literal["Run", "Text", "How long", "Network", "Learning", "While it runs", "Machine"]
+UNIONS = (Union, types.UnionType)
 SHOWN = 60  # characters of a value in a message
 
 
@@ -44,6 +50,34 @@ class Range:
         return low + (high or ("" if self.above or not low else " up"))
 
 
+@dataclass(frozen=True)
+class Help:
+    """How a setting stands on the command line: a sentence, under a heading.
+
+    `default` says what happens where it isn't given, if that is not the field's own default. `spelled`: further names
+    of the option; `choices`: the words that it takes, where its type doesn't list them.
+    """
+
+    text: str
+    section: Section
+    default: str | None = None
+    metavar: str | None = None
+    spelled: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field that has a Help. `kind` is int, float, bool or str; `choices` are the only words, if there are any."""
+
+    name: str
+    kind: type
+    choices: tuple[str, ...]
+    range: Range
+    default: Any
+    help: Help
+
+
 class MismatchError(ValueError):
     """A value that is not what was declared; the message names it."""
 
@@ -59,6 +93,25 @@ def check_fields(settings: Any) -> None:
             raise InputError(str(error)) from error
         if checked is not value:
             object.__setattr__(settings, name, checked)
+
+
+@cache
+def settings_of(kind: type) -> tuple[Setting, ...]:
+    """The fields of a dataclass that have a Help, in their order."""
+    found = []
+    for field in fields(kind):
+        hint, *extras = _parts(_declared(kind)[field.name][0])
+        told = next((extra for extra in extras if isinstance(extra, Help)), None)
+        if told is None:
+            continue
+        limits = next((extra for extra in extras if isinstance(extra, Range)), Range())
+        if get_origin(hint) in UNIONS:
+            hint = _not_none(hint)
+        choices = get_args(hint) if get_origin(hint) is Literal else told.choices
+        found.append(
+            Setting(field.name, hint if hint in (int, float, bool) else str, choices, limits, field.default, told)
+        )
+    return tuple(found)
 
 
 def read_fields(kind: type[T], found: object, name: str = "", *, unknown: bool = True) -> T:
@@ -119,13 +172,13 @@ def _declared(kind: type) -> dict[str, tuple[Any, bool]]:
 def _checked(name: str, hint: Any, value: Any, limits: Range | None = None) -> Any:
     """The value as the type that was declared; raises MismatchError if it isn't of it."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
     if origin is Annotated:
         limits = next((extra for extra in arguments[1:] if isinstance(extra, Range)), None)
         return _checked(name, arguments[0], value, limits)
-    if origin in (Union, types.UnionType):  # X | None
-        if value is None:
-            return None
-        return _checked(name, next(kind for kind in arguments if kind is not type(None)), value, limits)
+    if origin in UNIONS:
+        return None if value is None else _checked(name, _not_none(hint), value, limits)
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
             raise MismatchError(f"{name}: expected {_listed(arguments)}, got {shown(value)}")
@@ -143,6 +196,16 @@ def _checked(name: str, hint: Any, value: Any, limits: Range | None = None) -> A
         words = {bool: "true or false", str: "a string", dict: "an object"}
         raise MismatchError(f"{name}: expected {words[kind]}, got {shown(value)}")
     return value
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """What stands in Annotated[...]: the type, and what else is said."""
+    return get_args(hint) if get_origin(hint) is Annotated else (hint,)
+
+
+def _not_none(hint: Any) -> Any:
+    """X of X | None."""
+    return next(kind for kind in get_args(hint) if kind is not type(None))
 
 
 def _number(name: str, kind: type, value: Any, limits: Range) -> Any:

@@ -20,7 +20,6 @@ def test_flatten_keeps_values_and_shares_memory():
     assert views.keys() == before.keys()
     for name, array in before.items():
         np.testing.assert_array_equal(views[name], array)
-    assert flat.count == sum(array.size for array in before.values())
     flat.values[...] = 0
     assert all((array == 0).all() for layer in (gru, linear) for array in layer.parameters.values())
     x = np.ones((2, 1, 3), np.float32)
@@ -35,7 +34,7 @@ def test_ties_share_one_array_counted_once():
     np.testing.assert_array_equal(linear.parameters["weight"], kept)
     linear.parameters["weight"][0, 0] = 42
     assert embedding.parameters["weight"][0, 0] == 42
-    assert flat.count == 7 * 5 + 7
+    assert list(flat.slices) == ["in.weight", "out.bias"]
     with pytest.raises(ValueError, match="cannot share"):
         flatten({"in": Embedding(7, 4), "out": Linear(5, 7)}, ties={"out.weight": "in.weight"})
 

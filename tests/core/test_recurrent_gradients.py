@@ -69,10 +69,10 @@ def test_dropout_gradients(kind):
     """The mask of the backward pass is the one of the forward pass."""
     layer = make(kind, 3, 6, 3, dropout=0.4, dtype=np.float64, seed=5)
     x, dy = numbers((4, 3, 3), 1), numbers((4, 3, 6), 2)
-    state = layer._rng.bit_generator.state
+    state = layer.dropout_rng.bit_generator.state
 
     def loss():
-        layer._rng.bit_generator.state = state  # the same masks each time
+        layer.dropout_rng.bit_generator.state = state  # the same masks each time
         return (layer.forward(x)[0] * dy).sum()
 
     loss()

@@ -97,7 +97,7 @@ def test_a_model_begins_and_ends_a_document(kind, files, tmp_path):
         parameters[loaded.tokenizer.eos_id] = -1e9
         loaded.repack()
         whole = loaded.generate("The", length=200, **settings)
-        assert "endoftext" not in whole
+        assert "<|endoftext|>" not in whole
         parameters[loaded.tokenizer.eos_id] = 1e9
         loaded.repack()
         assert loaded.generate("The", length=200, **settings) == "The", "the end of the document is drawn at once"

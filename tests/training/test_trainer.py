@@ -7,27 +7,12 @@ import numpy as np
 import pytest
 
 import textgru.training.trainer
+from tests.training.small import CYCLE, trainer
 from textgru.analysis.evaluate import Score
 from textgru.core import AdamW
 from textgru.errors import InputError, TextgruError
-from textgru.model.config import NetworkConfig
-from textgru.model.network import Network
-from textgru.text.corpus import Corpus
 from textgru.training.config import TrainingConfig
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent
-from textgru.training.trainer import Trainer
-
-CYCLE = np.tile(np.array([0, 1, 2, 3, 4, 5, 6, 1, 1, 5], np.uint8), 600)
-
-
-def trainer(saved=None, tokens=CYCLE, validation=None, seed=1, **settings):
-    config = TrainingConfig(**{"batch_size": 5, "seq_length": 20, "warmup": 5, "learning_rate": 0.01, **settings})
-    validation = tokens[-500:] if validation is None else validation
-    rng = np.random.default_rng(seed)
-    network = Network(NetworkConfig(7, 8, 16), seed=rng)
-    corpus = Corpus(tokens[:-500], validation, len(tokens), len(validation))
-    save = (lambda event: saved.append((event, network.parameters.values.copy()))) if saved is not None else print
-    return Trainer(network, corpus, config, save=save, rng=rng)
 
 
 def test_it_learns_a_cycle():

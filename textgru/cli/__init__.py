@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
-from textgru.cli.compare import compare
-from textgru.cli.corpora import corpora
-from textgru.cli.eval import evaluate
-from textgru.cli.info import info
-from textgru.cli.plot import plot
-from textgru.cli.quantize import quantize
-from textgru.cli.sample import sample
 from textgru.cli.signals import Terminated
 from textgru.cli.streams import lead_nowhere, prepare_streams
-from textgru.cli.train import train
 from textgru.errors import TextgruError
 from textgru.paths import shown_path
+
+# Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
+COMMANDS = {"compare": "compare", "corpora": "corpora", "eval": "evaluate", "info": "info", "plot": "plot",
+            "quantize": "quantize", "sample": "sample", "train": "train"}  # fmt: skip
 
 INTERRUPTED = 130
 LONGEST = 1000  # characters of a message
@@ -29,6 +26,17 @@ LONGEST = 1000  # characters of a message
 class OneLineErrors(click.Group):
     """A group whose failures are one line on standard error and an exit code: 2 for input that can't be used, 1 for
     a failure at run time. `--debug` shows the traceback instead."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.commands.update({name: click.Command(name) for name in COMMANDS})  # names to list and to suggest
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found = getattr(importlib.import_module(f"textgru.cli.{cmd_name}"), COMMANDS[cmd_name])
+        assert isinstance(found, click.Command)
+        return found
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -107,7 +115,3 @@ def main() -> None:
       textgru train FILE --out RUN     train a model
       textgru sample RUN               write text with it
     """
-
-
-for command in (train, sample, evaluate, info, plot, compare, quantize, corpora):
-    main.add_command(command)

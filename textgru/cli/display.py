@@ -19,8 +19,8 @@ from textgru.cli.streams import lead_nowhere
 from textgru.core.threads import has_openmp
 from textgru.errors import percent
 from textgru.model.config import NetworkConfig
-from textgru.training.events import EndEvent, EvaluationEvent, StepEvent
-from textgru.training.run import Plan, RunEvent, SampleEvent
+from textgru.training.events import EndEvent, EvaluationEvent, RunEvent, SampleEvent, StepEvent
+from textgru.training.plan import Plan
 
 SMOOTHING = 0.95  # of the loss on the live line
 SHORT = 1.0  # seconds; of what takes less nothing is said

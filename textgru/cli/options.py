@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from textgru.cli.setting_options import SectionedOption, StepsOrMinutes
 from textgru.errors import InputError
 from textgru.paths import given_path
 from textgru.typed import shown
@@ -26,36 +27,12 @@ def _set_threads(context: click.Context, parameter: click.Parameter, value: int 
         set_num_threads(value)
 
 
-class SectionedCommand(click.Command):
-    """A command whose help shows its options under headings: `sections`, heading -> names of parameters. Those of no
-    section come last."""
-
-    def __init__(self, *arguments: Any, sections: Mapping[str, str], **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.sections = {heading: names.split() for heading, names in sections.items()}
-        for parameter in self.params:  # N instead of INTEGER RANGE
-            if parameter.metavar is None and isinstance(parameter.type, (click.IntRange, click.FloatRange)):
-                parameter.metavar = "N" if isinstance(parameter.type, click.IntRange) else "X"
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        parameters = {
-            parameter.name: parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)
-        }
-        sections = {
-            heading: [parameters.pop(name) for name in names if name in parameters]
-            for heading, names in self.sections.items()
-        }
-        for heading, members in {**sections, "Other options": list(parameters.values())}.items():
-            if records := [record for member in members if (record := member.get_help_record(ctx))]:
-                with formatter.section(heading):
-                    formatter.write_dl(records)
-
-
 def threads_option(function: Function) -> Function:
     """--threads (-t): sets the core's thread count."""
     return click.option(
-        "--threads", "-t", type=click.IntRange(1, 1024), expose_value=False, callback=_set_threads,
-        help="CPU threads.  [default: all CPUs, or OMP_NUM_THREADS]",
+        "--threads", "-t", cls=SectionedOption, section="Machine", type=click.IntRange(1, 1024), metavar="N",
+        expose_value=False, callback=_set_threads, help="CPU threads.",
+        shown_default="all CPUs, or OMP_NUM_THREADS",
     )(function)  # fmt: skip
 
 
@@ -117,6 +94,6 @@ def _wanted(parameter: click.Parameter, value: Any) -> str | None:
         return None if number and isinstance(value, int) else "an integer"
     if isinstance(kind, click.types.FloatParamType):
         return None if number and (isinstance(value, float) or value.bit_length() < 1000) else "a number"
-    if parameter.name == "checkpoint_every":
-        return None if isinstance(value, str) or (number and isinstance(value, int)) else "steps (500) or minutes (5m)"
+    if isinstance(kind, StepsOrMinutes):
+        return None if isinstance(value, str) or (number and isinstance(value, int)) else kind.wanted
     return None if isinstance(value, str) else "a string"

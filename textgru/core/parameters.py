@@ -62,11 +62,6 @@ class Parameters(Fixed):
             views[name] = views[shared]
         return views
 
-    @property
-    def count(self) -> int:
-        """The number of parameters, shared ones once."""
-        return sum(prod(self.shapes[name]) for name in self.slices)
-
     def _instead(self, name: str) -> str:
         return f", layers have views into it; use {name}[...] = ..." if name in ("values", "gradients") else ""
 

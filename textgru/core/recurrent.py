@@ -62,9 +62,10 @@ class Recurrent(Layer, Generic[State]):
     the next layer while training; with `variational_dropout` it is one mask for all steps of a row of the batch (Gal
     and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
     the inputs of all products of a training pass to bfloat16 (Layer.precision). `dtype` float32 or float64. Parameters
-    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None. An object must not be
-    used by two threads at once. Raises TypeError or ValueError for what can't be, MemoryError for more parameters than
-    the machine's memory holds. Sizes, `bias` and `dtype` stay what they are.
+    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None; `dropout_rng` draws the
+    masks: that generator, unless another is put in its place. An object must not be used by two threads at once. Raises
+    TypeError or ValueError for what can't be, MemoryError for more parameters than the machine's memory holds. Sizes,
+    `bias` and `dtype` stay what they are.
     """
 
     _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias"}
@@ -104,8 +105,8 @@ class Recurrent(Layer, Generic[State]):
                 shapes[f"bias_ih_l{layer}"] = (rows,)
                 shapes[f"bias_hh_l{layer}"] = (rows,)
         self._allocate(shapes, float_dtype(dtype), precision)
-        self._rng = rng
-        self._initialise(self._rng, self.hidden_size**-0.5)
+        self.dropout_rng = rng
+        self._initialise(rng, self.hidden_size**-0.5)
         self._zeros = np.zeros(rows, self.dtype)
         self._workspace = Workspace(self.dtype)
         self._inference_workspace = Workspace(self.dtype)
@@ -207,7 +208,7 @@ class Recurrent(Layer, Generic[State]):
         if training:
             self._pass = None
             if dropout:
-                keys = [int(key) for key in self._rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
+                keys = [int(key) for key in self.dropout_rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
         last = tuple(np.empty((self.num_layers, batch, hidden), self.dtype) for _ in cell.states)
         source = x
         if index is not None and not projected_table:

@@ -7,7 +7,7 @@ from math import prod
 from typing import Annotated, Literal
 
 from textgru.errors import InputError
-from textgru.typed import Range, check_fields
+from textgru.typed import Help, Range, check_fields
 
 # More than any machine trains: what is asked for by mistake, or by a damaged file, is refused before memory is taken.
 MOST_TOKENS, MOST_UNITS, MOST_LAYERS = 1 << 24, 1 << 20, 1 << 10
@@ -31,14 +31,28 @@ class NetworkConfig:
     """
 
     vocab_size: Annotated[int, Range(1, MOST_TOKENS)]
-    embedding_size: Annotated[int, Range(1, MOST_UNITS)] = 64
-    hidden_size: Annotated[int, Range(1, MOST_UNITS)] = 256
-    num_layers: Annotated[int, Range(1, MOST_LAYERS)] = 1
-    dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
-    input_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
-    variational_dropout: bool = False
-    tie_weights: bool = False
-    cell: Literal["gru", "lstm", "rnn"] = "gru"
+    embedding_size: Annotated[
+        int,
+        Range(1, MOST_UNITS),
+        Help("Width of a token's vector.", "Network", default="by --preset; the hidden size with --tie-weights"),
+    ] = 64
+    hidden_size: Annotated[
+        int,
+        Range(1, MOST_UNITS),
+        Help("Units a layer.", "Network", default="by --preset"),
+    ] = 256
+    num_layers: Annotated[int, Range(1, MOST_LAYERS), Help("Recurrent layers.", "Network", default="by --preset")] = 1
+    dropout: Annotated[
+        float,
+        Range(0, 1, below=True),
+        Help("Dropout on every layer's output.", "Network", default="by the passes over the text"),
+    ] = 0.0
+    input_dropout: Annotated[
+        float, Range(0, 1, below=True), Help("Dropout on the embedding.", "Network", default="0")
+    ] = 0.0
+    variational_dropout: Annotated[bool, Help("One dropout mask for all steps of a sequence.", "Network")] = False
+    tie_weights: Annotated[bool, Help("Use the embedding as the output layer's weight.", "Network")] = False
+    cell: Annotated[Literal["gru", "lstm", "rnn"], Help("What the recurrent layers are made of.", "Network")] = "gru"
 
     def __post_init__(self) -> None:
         check_fields(self)

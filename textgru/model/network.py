@@ -38,6 +38,7 @@ class Network:
     T steps, B rows of a batch, L layers, H hidden units, V the vocabulary. A state is a tuple of arrays (L, B, H), one
     for each array of the cell's state: h, and of an LSTM also c. `parameters` is one flat array of all parameters with
     PyTorch's names: embedding.weight, gru.weight_ih_l0 (or lstm., rnn.), ..., output.weight, output.bias.
+    Initial weights are drawn from `seed`, dropout's masks from `dropout_rng`, or from `seed` too where it isn't given.
     `precision` "bf16" rounds the inputs of the products in loss_and_grad to bfloat16 (textgru.core.parameters.Layer).
     """
 
@@ -47,6 +48,7 @@ class Network:
         *,
         precision: str = "fp32",
         seed: int | np.random.Generator | None = None,
+        dropout_rng: np.random.Generator | None = None,
         dtype: object = np.float32,
     ) -> None:
         rng = np.random.default_rng(seed)
@@ -70,8 +72,18 @@ class Network:
             ties={"output.weight": "embedding.weight"} if config.tie_weights else None,
         )
         self.dtype = self.recurrent.dtype
-        self._rng = rng
+        if dropout_rng is not None:
+            self.dropout_rng = dropout_rng
         self._workspace = Workspace(self.dtype)
+
+    @property
+    def dropout_rng(self) -> np.random.Generator:
+        """What the masks of dropout are drawn from."""
+        return self.recurrent.dropout_rng
+
+    @dropout_rng.setter
+    def dropout_rng(self, rng: np.random.Generator) -> None:
+        self.recurrent.dropout_rng = rng
 
     def use_product_kernels(self, kernels: str | None) -> None:
         """What multiplies this network's float32 matrices: "auto", "packed" (the same bits for any number of threads)
@@ -169,7 +181,7 @@ class Network:
 
     def _dropout_key(self, probability: float) -> int:
         """That of a new mask; 0 where there is no dropout."""
-        return int(self._rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
+        return int(self.dropout_rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
 
     def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)

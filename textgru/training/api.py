@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from textgru.language_model import LanguageModel, load
+from textgru.model.config import NetworkConfig
 from textgru.text.prepare import OnProgress
-from textgru.training.run import RunEvent, TrainingRun
+from textgru.text.tokenizer import Tokenizer
+from textgru.training.config import TrainingConfig
+from textgru.training.events import RunEvent
+from textgru.training.resumed import ResumedRun
+from textgru.training.run import TrainingRun
+from textgru.training.run_settings import RunSettings
+from textgru.training.running import RunningTraining
 
 
 def train(
     files: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     *,
-    tokenizer: str | Path | None = None,
+    overwrite: bool = False,
+    init_from: str | Path | None = None,
+    tokenizer: str | Path | Tokenizer | None = None,
     vocab_size: int | None = None,
     encoding: str = "utf-8",
+    val_fraction: float | None = None,
+    separate_documents: bool = False,
+    allow_unknown: bool = False,
+    cache: bool = True,
     preset: str | None = None,
+    sample_every: int | None = None,
+    tensorboard: bool = False,
     embedding_size: int | None = None,
     hidden_size: int | None = None,
     num_layers: int | None = None,
@@ -26,56 +42,46 @@ def train(
     input_dropout: float | None = None,
     variational_dropout: bool | None = None,
     tie_weights: bool | None = None,
-    val_fraction: float | None = None,
-    init_from: str | Path | None = None,
-    sample_every: int | None = None,
-    overwrite: bool = False,
-    separate_documents: bool = False,
-    cache: bool = True,
-    tensorboard: bool = False,
-    allow_unknown: bool = False,
+    cell: Literal["gru", "lstm", "rnn"] | None = None,
+    max_minutes: float | None = None,
+    epochs: float | None = None,
+    max_steps: int | None = None,
+    patience: int | None = None,
+    learning_rate: float | None = None,
+    min_lr: float | None = None,
+    schedule: Literal["cosine", "constant", "plateau"] | None = None,
+    warmup: int | None = None,
+    batch_size: int | None = None,
+    seq_length: int | None = None,
+    weight_decay: float | None = None,
+    grad_clip: float | None = None,
+    ema_decay: float | None = None,
+    eval_every: int | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_minutes: float | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
+    deterministic: bool | None = None,
+    seed: int | None = None,
     on_progress: OnProgress | None = None,
     on_event: Callable[[RunEvent], None] | None = None,
-    **training: Any,
 ) -> LanguageModel:
     """Trains a model on text files and returns it as it was at its best; the run stays in the directory `out`.
 
         model = textgru.train("tales.txt", "runs/tales", max_minutes=2)
 
-    The arguments are those of `textgru train`; `training` are the fields of textgru.training.config.TrainingConfig
-    (batch_size, learning_rate, max_minutes, ...). `tensorboard` writes events for TensorBoard, which has to be
-    installed, to RUN/tensorboard/. `on_progress` is called while the text is encoded (what is being done, bytes done,
-    bytes in all), `on_event` with every event of textgru.training.run.
+    The arguments are those of `textgru train`, and fields of RunSettings, NetworkConfig and TrainingConfig, which say
+    more; what is None follows from the others, the text and the time. `on_progress` is called while the text is encoded
+    (what is being done, bytes done, bytes in all), `on_event` with every event (textgru.training.events).
 
     Raises InputError (a ValueError) for input that can't be used, TextgruError for a failure at run time.
     """
-    network = {
-        "embedding_size": embedding_size,
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "dropout": dropout,
-        "input_dropout": input_dropout,
-        "variational_dropout": variational_dropout,
-        "tie_weights": tie_weights,
-    }
+    given = locals()  # all arguments by name: this has to stay the first line
     with TrainingRun(
         [files] if isinstance(files, (str, Path)) else files,
-        out,
-        preset=preset,
-        network=network,
-        training=training,
-        tokenizer=tokenizer,
-        vocab_size=vocab_size,
-        encoding=encoding,
-        val_fraction=val_fraction,
-        init_from=init_from,
-        sample_every=sample_every,
-        overwrite=overwrite,
-        separate_documents=separate_documents,
-        cache=cache,
-        tensorboard=tensorboard,
-        allow_unknown=allow_unknown,
+        network=_fields(NetworkConfig, given, but="vocab_size"),  # that is the tokenizer's
+        training=_fields(TrainingConfig, given),
         on_progress=on_progress,
+        **_fields(RunSettings, given),
     ) as run:
         return _trained(run, on_event)
 
@@ -85,11 +91,16 @@ def resume(run: str | Path, *, on_event: Callable[[RunEvent], None] | None = Non
 
     Raises InputError (a ValueError) if there is none. `on_event`: as in train.
     """
-    with TrainingRun.resume(run) as training:
+    with ResumedRun(run) as training:
         return _trained(training, on_event)
 
 
-def _trained(run: TrainingRun, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
+def _fields(kind: Any, given: Mapping[str, Any], but: str = "") -> dict[str, Any]:
+    """Those of the given arguments that are fields of a dataclass."""
+    return {field.name: given[field.name] for field in fields(kind) if field.name != but}
+
+
+def _trained(run: RunningTraining, on_event: Callable[[RunEvent], None] | None) -> LanguageModel:
     for event in run.events():
         if on_event is not None:
             on_event(event)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from textgru.errors import InputError
@@ -40,18 +38,18 @@ class Batches:
             raise ValueError(f"offset {offset}, next_step {next_step}: no place in this text")
         self.offset, self.next_step = offset, next_step
 
-    def __iter__(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray]]:
-        """Yields (whether an epoch starts here, tokens (T, B), targets (T, B)), both intp."""
-        seq, batch = self.seq_length, self.batch_size
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> tuple[bool, np.ndarray, np.ndarray]:
+        seq, batch, step = self.seq_length, self.batch_size, self.next_step
+        if step == 0:
+            spare = len(self._tokens) - 1 - self.steps_per_epoch * seq * batch
+            self.offset = int(self._rng.integers(0, min(seq, spare + 1)))
+        per_row = (len(self._tokens) - 1 - self.offset) // batch
         window = np.empty((seq + 1, batch), np.intp)
-        while True:
-            step = self.next_step
-            if step == 0:
-                spare = len(self._tokens) - 1 - self.steps_per_epoch * seq * batch
-                self.offset = int(self._rng.integers(0, min(seq, spare + 1)))
-            per_row = (len(self._tokens) - 1 - self.offset) // batch
-            for row in range(batch):
-                first = self.offset + row * per_row + step * seq
-                window[:, row] = self._tokens[first : first + seq + 1]
-            self.next_step = step + 1 if step + 1 < per_row // seq else 0
-            yield step == 0, window[:-1].copy(), window[1:].copy()
+        for row in range(batch):
+            first = self.offset + row * per_row + step * seq
+            window[:, row] = self._tokens[first : first + seq + 1]
+        self.next_step = step + 1 if step + 1 < per_row // seq else 0
+        return step == 0, window[:-1], window[1:]

@@ -7,10 +7,10 @@ from math import ceil, cos, pi
 from typing import Annotated, Literal
 
 from textgru.errors import InputError
-from textgru.typed import Range, check_fields
+from textgru.typed import Help, Range, check_fields
 
-# Where neither epochs nor steps are given: no more than so many epochs, because a network of the default size then
-# knows a small text by heart; and without minutes, no more than so many tokens.
+# Where neither epochs nor steps are given: no more epochs than these, because a network of the default size then
+# knows a small text by heart; and without minutes, no more tokens than these.
 DEFAULT_EPOCHS = 20.0
 MOST_EPOCHS = 60.0  # where there are minutes
 DEFAULT_TOKENS = 20_000_000
@@ -38,25 +38,65 @@ class TrainingConfig:
     `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
     """
 
-    batch_size: Annotated[int, Range(1, 1 << 20)] = 32
-    seq_length: Annotated[int, Range(1, 1 << 20)] = 64
-    learning_rate: Annotated[float, ABOVE_ZERO] = 4e-3
-    min_lr: Annotated[float | None, Range(0)] = None
-    schedule: Literal["cosine", "constant", "plateau"] = "constant"
-    warmup: Annotated[int, Range(0, MOST_STEPS)] = 100
-    weight_decay: Annotated[float, Range(0)] = 0.1
-    grad_clip: Annotated[float, ABOVE_ZERO] = 1.0
-    ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.9999
-    epochs: Annotated[float | None, Range(0, 1e9, above=True)] = None
-    max_steps: Annotated[int | None, Range(1, MOST_STEPS)] = None
-    max_minutes: Annotated[float | None, Range(0, 1e7, above=True)] = None
-    patience: Annotated[int | None, Range(1, MOST_STEPS)] = None
-    eval_every: Annotated[int | None, Range(1, MOST_STEPS)] = None
-    checkpoint_every: Annotated[int | None, Range(1, MOST_STEPS)] = None
+    max_minutes: Annotated[
+        float | None, Range(0, 1e7, above=True), Help("End after this many minutes.", "How long")
+    ] = None
+    epochs: Annotated[
+        float | None, Range(0, 1e9, above=True), Help("End after this many passes over the text.", "How long")
+    ] = None
+    max_steps: Annotated[int | None, Range(1, MOST_STEPS), Help("End after this many steps.", "How long")] = None
+    patience: Annotated[
+        int | None,
+        Range(1, MOST_STEPS),
+        Help("End after this many evaluations without a lower validation loss.", "How long"),
+    ] = None
+    learning_rate: Annotated[
+        float,
+        ABOVE_ZERO,
+        Help("Highest learning rate.", "Learning", default="0.004, less above 256 units", spelled=("--lr",)),
+    ] = 4e-3
+    min_lr: Annotated[
+        float | None,
+        Range(0),
+        Help("Last learning rate of cosine and plateau.", "Learning", default="a twentieth of the highest"),
+    ] = None
+    schedule: Annotated[
+        Literal["cosine", "constant", "plateau"],
+        Help("How the learning rate falls; plateau: halved when the validation loss stays.", "Learning"),
+    ] = "constant"
+    warmup: Annotated[int, Range(0, MOST_STEPS), Help("Steps over which the learning rate rises.", "Learning")] = 100
+    batch_size: Annotated[int, Range(1, 1 << 20), Help("Sequences a step.", "Learning")] = 32
+    seq_length: Annotated[int, Range(1, 1 << 20), Help("Tokens a sequence.", "Learning")] = 64
+    weight_decay: Annotated[float, Range(0), Help("AdamW's decay of matrices.", "Learning")] = 0.1
+    grad_clip: Annotated[float, ABOVE_ZERO, Help("Most norm of the gradient.", "Learning")] = 1.0
+    ema_decay: Annotated[
+        float,
+        Range(0, 1, below=True),
+        Help(
+            "Evaluate and save a moving average of the weights, of the last tenth of the steps at most; 0: the last "
+            "ones.",
+            "Learning",
+        ),
+    ] = 0.9999
+    eval_every: Annotated[
+        int | None, Range(1, MOST_STEPS), Help("Steps between evaluations.", "While it runs", default="20 in all")
+    ] = None
+    checkpoint_every: Annotated[
+        int | None,
+        Range(1, MOST_STEPS),
+        Help("Steps, or minutes (5m), between checkpoints.", "While it runs", default="1m", metavar="N|Nm"),
+    ] = None
     checkpoint_minutes: Annotated[float, Range(0, 1e7, above=True)] = 1.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    deterministic: bool = False
-    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Help("Of a training step's products; auto is bf16 where the CPU multiplies it itself.", "Machine"),
+    ] = "auto"
+    deterministic: Annotated[bool, Help("The same bits for any number of threads.", "Machine")] = False
+    seed: Annotated[
+        int,
+        Range(0, 2**63 - 1),
+        Help("Same seed, same threads, same steps: same model.", "Machine", spelled=("-s",)),
+    ] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -12,25 +12,9 @@ from textgru.core.products import choose_precision
 from textgru.errors import InputError
 from textgru.model.config import NetworkConfig
 from textgru.training.config import TrainingConfig
+from textgru.training.presets import PRESETS, Preset
 
-
-@dataclass(frozen=True)
-class Preset:
-    """The shape of a network."""
-
-    hidden_size: int
-    num_layers: int
-    embedding_size: int
-
-
-PRESETS: Mapping[str, Preset] = {
-    "tiny": Preset(128, 1, 32),
-    "small": Preset(256, 1, 64),
-    "medium": Preset(512, 1, 64),
-    "large": Preset(512, 2, 128),
-}
-
-TOKENS_A_WEIGHT = 5  # a larger network pays off once so many tokens can be read for each of its weights
+TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
@@ -62,7 +46,7 @@ def resolve(
     config = replace(config, precision=choose_precision(config.precision))
     sized = network.keys() & {"hidden_size", "num_layers"}
     if preset is None and not sized:
-        preset = choose_preset(config, train_tokens, vocab_size)
+        preset = choose_preset(config, train_tokens, vocab_size, network.get("cell", NetworkConfig.cell))
     shape = asdict(_preset(preset)) if preset is not None else {}
     shape = {**shape, **network}
     if shape.get("tie_weights") is True and "embedding_size" not in network:
@@ -82,12 +66,12 @@ def check(network: Mapping[str, Any], training: Mapping[str, Any], preset: str |
     resolve(network, training, preset=preset, train_tokens=1_000_000, vocab_size=100)
 
 
-def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int) -> str:
+def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, cell: Any = NetworkConfig.cell) -> str:
     """The largest preset that can read enough tokens in the time there is; of several layers only where they need
     little dropout."""
     chosen = "tiny"
     for name, preset in PRESETS.items():
-        network = NetworkConfig(vocab_size, **asdict(preset))
+        network = NetworkConfig(vocab_size, **asdict(preset), cell=cell)
         tokens = tokens_to_read(config, network, train_tokens)
         dropout = default_dropout(network, train_tokens, tokens / train_tokens)
         enough = tokens >= TOKENS_A_WEIGHT * network.multiplied_weights()

@@ -56,4 +56,13 @@ class CheckpointEvent:
     seconds: float
 
 
+@dataclass(frozen=True)
+class SampleEvent:
+    """After an evaluation: text that the weights as they are now write, from no prompt."""
+
+    step: int
+    text: str
+
+
 Event = StepEvent | EvaluationEvent | CheckpointEvent | EndEvent
+RunEvent = Event | SampleEvent

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,68 +19,29 @@ from textgru.text.corpus import Corpus
 from textgru.training.batches import Batches
 from textgru.training.config import TrainingConfig
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, Event, StepEvent
-from textgru.typed import Range, read_fields
+from textgru.training.moment import Moment
+from textgru.training.spikes import is_spike
+from textgru.training.trainer_state import Facts, Progress, set_generator
+from textgru.typed import read_fields
 
 DEFAULT_EVALUATIONS = 20
 LOOKED_AT = 2049  # tokens that tell whether weights have a finite loss
 PLATEAU_EVALUATIONS = 2
 
-# A gradient so many times larger than usual is not followed, from this step on, but no more often than so in a row.
-SPIKE = 20.0
-SPIKES_FROM = 50
-MOST_SPIKES_IN_A_ROW = 3
-
-Count = Annotated[int, Range(0, 2**62)]
-Number = Annotated[float, Range(-1e300, 1e300)]
-Seconds = Annotated[float, Range(0, 1e11)]
-
-
-@dataclass
-class _Progress:
-    """Where a training is, besides its arrays. Seconds are sums over all sessions."""
-
-    step: Count = 0
-    loss_sum: Number = 0.0  # since the last evaluation
-    loss_count: Count = 0
-    evaluations: Count = 0  # that were planned by default up to here
-    evaluations_made: Count = 0
-    training_seconds: Seconds = 0.0
-    evaluation_seconds: Seconds = 0.0
-    longest_step: Seconds = 0.0
-    without_progress: Count = 0  # evaluations since the best one
-    waited: Count = 0  # evaluations since the best one or the last halving of the learning rate
-    halvings: Count = 0
-    usual_norm: Number = 0.0  # of the gradient, a moving mean
-    spikes: Count = 0
-    spikes_in_a_row: Count = 0
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What a checkpoint says besides its arrays. `rng` is the state of NumPy's PCG64."""
-
-    progress: _Progress
-    optimizer_steps: Count
-    offset: Count
-    next_step: Count
-    rng: dict[str, Any]
-    best: EvaluationEvent | None
-    seconds: Seconds
-
-
-def set_generator(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
-    """Sets a generator's state. Raises ValueError if it isn't one of its kind."""
-    try:
-        rng.bit_generator.state = state
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"rng: not the state of a random generator ({error})") from error
+# gradients (n,), loss -> loss: see Trainer
+Reduce = Callable[[np.ndarray, float], float]
 
 
 class Trainer:
     """Trains a network on a corpus. Iterate over `events()`. `save` is called for each evaluation that is the best, and
     may return false where it kept nothing; `checkpoint` when what going on needs is to be saved: `state()`.
 
-    `started` is when the minutes began to count, by time.perf_counter.
+    Batches are drawn from `rng`, the masks of dropout from the network's own generator.
+
+    `reduce` is for trainers that share the work of a step, in several processes or threads. It is called in each step
+    with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
+    it returns; all of them then see the same loss and norm. `started` is when the minutes began to count, by
+    time.perf_counter.
     """
 
     def __init__(
@@ -92,6 +53,7 @@ class Trainer:
         save: Callable[[EvaluationEvent], bool | None],
         rng: np.random.Generator,
         checkpoint: Callable[[], None] | None = None,
+        reduce: Reduce | None = None,
         started: float | None = None,
     ) -> None:
         self.network = network
@@ -104,18 +66,24 @@ class Trainer:
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
         self._hidden = network.initial_state(config.batch_size)
-        self._progress_made = _Progress()
+        self._made = Progress()
         self._rng = rng
         self._save = save
         self._checkpoint = checkpoint
+        self._reduce = reduce
         self._started = perf_counter() if started is None else started
+        self._last_evaluation = self._last_checkpoint = perf_counter()
         self._stop = False
         self.off_plan = False  # an evaluation that only the stop brought is under way
 
     @property
+    def _tokens_per_step(self) -> int:
+        return self.config.batch_size * self.config.seq_length
+
+    @property
     def evaluations_made(self) -> int:
         """How many evaluations there were, over all sessions."""
-        return self._progress_made.evaluations_made
+        return self._made.evaluations_made
 
     def stop(self) -> None:
         """Ends the training after the step in progress, with a checkpoint, then an evaluation."""
@@ -133,12 +101,14 @@ class Trainer:
             arrays[f"hidden_{number}"] = array
         if self._average is not None:
             arrays["average"] = self._average.values
+        dropout_rng = self.network.dropout_rng
         return arrays, {
-            "progress": asdict(self._progress_made),
+            "progress": asdict(self._made),
             "optimizer_steps": self.optimizer.steps,
             "offset": self.batches.offset,
             "next_step": self.batches.next_step,
             "rng": self._rng.bit_generator.state,
+            "dropout_rng": None if dropout_rng is self._rng else dropout_rng.bit_generator.state,
             "best": asdict(self.best) if self.best else None,
             "seconds": perf_counter() - self._started,
         }
@@ -157,10 +127,15 @@ class Trainer:
             check_array(name, arrays[name], target.dtype, target.shape)
             if not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} has numbers that are not finite")
-        kept = read_fields(_Facts, dict(facts))
+        kept = read_fields(Facts, dict(facts))
         self.batches.go_on_at(kept.offset, kept.next_step)
-        set_generator(self._rng, kept.rng)
-        self._progress_made, self.best = kept.progress, kept.best
+        set_generator(self._rng, kept.rng, "rng")
+        dropout_rng = self._rng
+        if kept.dropout_rng is not None:
+            dropout_rng = np.random.default_rng()
+            set_generator(dropout_rng, kept.dropout_rng, "dropout_rng")
+        self.network.dropout_rng = dropout_rng
+        self._made, self.best = kept.progress, kept.best
         self._saved = kept.best
         self.optimizer.steps = kept.optimizer_steps
         self._started = perf_counter() - kept.seconds
@@ -169,112 +144,110 @@ class Trainer:
 
     def events(self) -> Iterator[Event]:
         """Trains. Raises TextgruError if loss or gradients stop being finite; the best weights are then saved still."""
-        config, network, made = self.config, self.network, self._progress_made
-        tokens_per_step = config.batch_size * config.seq_length
-        last_evaluation = last_checkpoint = perf_counter()
-        for epoch_starts, tokens, targets in self.batches:
-            begin = perf_counter()
-            if epoch_starts:
-                for array in self._hidden:
-                    array[...] = 0
-            lr = config.lr_at(made.step, self._progress(made.step, made.evaluation_seconds), made.halvings)
-            loss, self._hidden = network.loss_and_grad(tokens, targets, self._hidden)
-            norm = gradient_norm(network.parameters)
-            step = made.step + 1
-            if not (isfinite(loss) and isfinite(norm)):
-                raise self._diverged(step, "loss")
-            if not self._is_spike(norm):
-                self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
-                if self._average is not None:
-                    self._average.update(step)
-            now = perf_counter()
-            made.step = step
-            made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
-            made.training_seconds += now - begin
-            made.longest_step = max(made.longest_step, now - begin)
-            progress = self._progress(step, made.evaluation_seconds)
-            yield StepEvent(
-                step, loss, lr, norm, step * tokens_per_step, step * tokens_per_step / made.training_seconds, progress,
-                now - self._started, self._seconds_left(step, made.training_seconds),
-            )  # fmt: skip
-            stop = self._stop  # once: it may be set at any moment
-            finished = progress >= 1 or self._out_of_time(made.longest_step + made.evaluation_seconds)
-            due = self._due(step, progress, made.evaluations)
-            if config.max_minutes is not None and config.eval_every is None:
-                # Where time is short, measuring takes no more than a tenth of it.
-                due = due and perf_counter() - last_evaluation >= 9 * made.evaluation_seconds
-            if stop and not (due or finished):
+        self._last_evaluation = self._last_checkpoint = perf_counter()
+        ending = None
+        while ending is None:
+            event = self.train_step()
+            yield event
+            moment = self._moment(event)
+            self.off_plan = moment.off_plan
+            if moment.off_plan:
                 yield self._save_checkpoint()
-                self.off_plan = True
-            if due or finished or stop:
-                begin = perf_counter()
-                made.evaluations = int(progress * DEFAULT_EVALUATIONS)
-                made.evaluations_made += 1
-                with self.weights_in_use():
-                    event = self._evaluate(step, step / self.batches.steps_per_epoch, made.loss_sum / made.loss_count)
-                    made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
-                    self._wait_for_progress(event)
-                    if event.best:
-                        self._saved = event if self._save(event) is not False else self._saved
-                        self.best = event
-                last_evaluation = perf_counter()
-                made.loss_sum, made.loss_count = 0.0, 0
-                yield event
-            impatient = config.patience is not None and made.without_progress >= config.patience
-            if finished or impatient or stop:
-                reason = "finished" if finished else "out of patience" if impatient and due else "stopped"
-                if due and reason == "stopped":
-                    yield self._save_checkpoint()
-                assert self.best is not None
-                seconds = perf_counter() - self._started
-                yield EndEvent(reason, step, step * tokens_per_step, seconds, self.best, made.spikes)
-                return
-            if due or self._checkpoint_due(step, last_checkpoint):
+            if moment.evaluates:
+                yield self._evaluate(moment)
+            ending = moment.ending(out_of_patience=self._out_of_patience)
+            if moment.saves_last(ending):
                 yield self._save_checkpoint()
-                last_checkpoint = perf_counter()
+        assert self.best is not None
+        made, seconds = self._made, perf_counter() - self._started
+        yield EndEvent(ending, made.step, made.step * self._tokens_per_step, seconds, self.best, made.spikes)
 
-    def _is_spike(self, norm: float) -> bool:
-        """Whether this gradient is so much larger than usual that its step is better left out. No more than a few in a
-        row: then large is the new usual."""
-        made = self._progress_made
-        spike = (
-            made.step >= SPIKES_FROM
-            and norm > SPIKE * made.usual_norm
-            and norm > self.config.grad_clip
-            and made.spikes_in_a_row < MOST_SPIKES_IN_A_ROW
-        )
-        if spike:
-            made.spikes, made.spikes_in_a_row = made.spikes + 1, made.spikes_in_a_row + 1
-            return True
-        new_usual = made.spikes_in_a_row == MOST_SPIKES_IN_A_ROW
-        made.usual_norm += (norm - made.usual_norm) * (1.0 if new_usual else max(0.02, 1 / (made.step + 1)))
-        made.spikes_in_a_row = 0
-        return False
+    def train_step(self) -> StepEvent:
+        """One step: forward, loss, backward, reduce, clip, update. Raises TextgruError if it isn't finite."""
+        config, made, begin = self.config, self._made, perf_counter()
+        epoch_starts, tokens, targets = next(self.batches)
+        if epoch_starts:
+            for array in self._hidden:
+                array[...] = 0
+        lr = config.lr_at(made.step, self._progress(made.step), made.halvings)
+        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden)
+        if self._reduce is not None:
+            loss = self._reduce(self.network.parameters.gradients, loss)
+        norm = gradient_norm(self.network.parameters)
+        step = made.step + 1
+        if not (isfinite(loss) and isfinite(norm)):
+            raise self._diverged(step, "loss")
+        if not is_spike(made, norm, config.grad_clip):
+            self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
+            if self._average is not None:
+                self._average.update(step)
+        made.step = step
+        made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
+        now = perf_counter()
+        made.training_seconds += now - begin
+        made.longest_step = max(made.longest_step, now - begin)
+        seen = step * self._tokens_per_step
+        return StepEvent(
+            step, loss, lr, norm, seen, seen / made.training_seconds, self._progress(step), now - self._started,
+            self._seconds_left(),
+        )  # fmt: skip
+
+    def _moment(self, event: StepEvent) -> Moment:
+        """What all decisions after this step are made from."""
+        config, made, progress, now = self.config, self._made, event.progress, perf_counter()
+        if config.eval_every is not None:
+            due = made.step % config.eval_every == 0
+        else:
+            due = int(progress * DEFAULT_EVALUATIONS) > made.evaluations
+            if config.max_minutes is not None:
+                # Where time is short, measuring takes no more than a tenth of it.
+                due = due and now - self._last_evaluation >= 9 * made.evaluation_seconds
+        if config.checkpoint_every is not None:
+            checkpoint_due = made.step % config.checkpoint_every == 0
+        else:
+            checkpoint_due = now - self._last_checkpoint >= 60 * config.checkpoint_minutes
+        limit, needed = self._time_limit(), made.longest_step + made.evaluation_seconds
+        out_of_time = limit is not None and now - self._started + needed > limit
+        return Moment(
+            progress=progress, due=due, checkpoint_due=checkpoint_due, finished=progress >= 1 or out_of_time,
+            stop=self._stop,
+        )  # fmt: skip
+
+    def _evaluate(self, moment: Moment) -> EvaluationEvent:
+        """Measures the weights in use, and saves them if they are the best."""
+        made, begin = self._made, perf_counter()
+        made.evaluations = int(moment.progress * DEFAULT_EVALUATIONS)
+        made.evaluations_made += 1
+        with self.weights_in_use():
+            event = self._measured(made.loss_sum / made.loss_count)
+            made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
+            self._wait_for_progress(event)
+            if event.best:
+                self._saved = event if self._save(event) is not False else self._saved
+                self.best = event
+        self._last_evaluation = perf_counter()
+        made.loss_sum, made.loss_count = 0.0, 0
+        return event
 
     def _wait_for_progress(self, event: EvaluationEvent) -> None:
         """Counts evaluations without a lower loss, and halves the learning rate of a plateau."""
-        made = self._progress_made
+        made = self._made
         made.without_progress, made.waited = (0, 0) if event.best else (made.without_progress + 1, made.waited + 1)
         if self.config.schedule == "plateau" and made.waited >= PLATEAU_EVALUATIONS:
             made.halvings, made.waited = made.halvings + 1, 0
 
-    def _checkpoint_due(self, step: int, last: float) -> bool:
-        if self.config.checkpoint_every is not None:
-            return step % self.config.checkpoint_every == 0
-        return perf_counter() - last >= 60 * self.config.checkpoint_minutes
+    @property
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self._made.without_progress >= self.config.patience
 
     def _save_checkpoint(self) -> CheckpointEvent:
         if self._checkpoint is not None:
             self._checkpoint()
-        return CheckpointEvent(self._progress_made.step, perf_counter() - self._started)
+        self._last_checkpoint = perf_counter()
+        return CheckpointEvent(self._made.step, self._last_checkpoint - self._started)
 
-    def _due(self, step: int, progress: float, evaluations: int) -> bool:
-        if self.config.eval_every is not None:
-            return step % self.config.eval_every == 0
-        return int(progress * DEFAULT_EVALUATIONS) > evaluations
-
-    def _evaluate(self, step: int, epoch: float, train_loss: float) -> EvaluationEvent:
-        validation, best = self.corpus.validation, self.best
+    def _measured(self, train_loss: float) -> EvaluationEvent:
+        step, validation, best = self._made.step, self.corpus.validation, self.best
         val_loss = bits = None
         if len(validation) > 1:
             score = evaluate(self.network, validation)
@@ -282,9 +255,8 @@ class Trainer:
         if not (isfinite(train_loss) and isfinite(self.loss_now() if val_loss is None else val_loss)):
             raise self._diverged(step, "validation loss" if val_loss is not None else "loss")
         is_best = best is None or val_loss is None or best.val_loss is None or val_loss < best.val_loss
-        tokens_seen = step * self.config.batch_size * self.config.seq_length
-        seconds = perf_counter() - self._started
-        return EvaluationEvent(step, epoch, tokens_seen, train_loss, val_loss, bits, is_best, seconds)
+        epoch, seconds = step / self.batches.steps_per_epoch, perf_counter() - self._started
+        return EvaluationEvent(step, epoch, step * self._tokens_per_step, train_loss, val_loss, bits, is_best, seconds)
 
     def loss_now(self) -> float:
         """The loss of the weights as they are, on the beginning of the training text: a quick look."""
@@ -299,21 +271,18 @@ class Trainer:
     def _time_limit(self) -> float | None:
         return None if self.config.max_minutes is None else self.config.max_minutes * 60
 
-    def _progress(self, step: int, evaluation_seconds: float) -> float:
+    def _progress(self, step: int) -> float:
         """How much of the training is done, 0 to 1: by steps or by time, whichever is further."""
         done = step / self.max_steps
         limit = self._time_limit()
         if limit is not None:
-            usable = max(limit - evaluation_seconds, 1e-9)
+            usable = max(limit - self._made.evaluation_seconds, 1e-9)
             done = max(done, (perf_counter() - self._started) / usable)
         return min(done, 1.0)
 
-    def _out_of_time(self, needed: float) -> bool:
-        limit = self._time_limit()
-        return limit is not None and perf_counter() - self._started + needed > limit
-
-    def _seconds_left(self, step: int, training_seconds: float) -> float:
-        left = [(self.max_steps - step) * training_seconds / step]
+    def _seconds_left(self) -> float:
+        made = self._made
+        left = [(self.max_steps - made.step) * made.training_seconds / made.step]
         limit = self._time_limit()
         if limit is not None:
             left.append(limit - (perf_counter() - self._started))

@@ -1,4 +1,4 @@
-"""From the gradients that a layer's backward pass leaves to those of its weights and its input. Shapes: layer_arrays."""
+"""From the gradients that a layer's backward pass leaves to those of weights and input. Shapes: layer_arrays."""
 
 from __future__ import annotations
 

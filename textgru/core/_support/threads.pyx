@@ -75,8 +75,8 @@ def wait_seconds(regions=50, times=2000) -> float:
 
     The fastest of `regions` parallel regions, in each of which they wait `times` times. Two cores with a cache in
     common take about a tenth of a microsecond, two on different chips or chiplets several times as long: a figure
-    without which measurements on several threads can't be compared. Raises TypeError or ValueError unless both are from 1 to
-    10,000.
+    without which measurements on several threads can't be compared. Raises TypeError or ValueError unless both are from
+    1 to 10,000.
     """
     cdef team together
     cdef int threads = min(thread_count(), TEAM_MOST)
