@@ -11,6 +11,7 @@ from textgru.core._stepping.drawing cimport Drawing, draw
 from textgru.core._stepping.many_rows cimport generate_rows, losses_of_rows, many_rows_bytes, read_rows
 from textgru.core._stepping.one_row cimport generate_one_row, one_row_bytes, step_one_row
 from textgru.core._stepping.packed_network cimport PackedNetwork
+from textgru.core._stepping.sampler cimport Sampler
 from textgru.core._stepping.sharing cimport Sharing
 from textgru.core._stepping.weights cimport FP64, Weights
 from textgru.core._support.team cimport team, team_begin
@@ -141,16 +142,20 @@ cdef class Session:
             self._read(read, wanted, result)
         return result.reshape(shape)
 
-    def generate(self, tokens, u, temperature, never=-1):
+    def generate(self, tokens, u, temperature=1.0, never=-1, *, sampler=None):
         """Each row reads a token, draws the next one and reads it, and so on: len(u) new tokens, (n, B) intp.
 
         tokens (B,) intp. Each is drawn as by `draw` with its number in u (n, B) float64, in [0, 1); the last ones are
-        not read. The token `never`, unless it is -1, is not drawn. Raises as step and draw; the state is then that of
-        rows which have read rubbish.
+        not read. The token `never`, unless it is -1, is not drawn. With a `sampler`, a Sampler of as many rows, its
+        controls apply in place of the temperature, and it takes note of what is drawn. Raises as step and draw; the
+        state is then that of rows which have read rubbish.
         """
         cdef Drawing how
         how.never = self._token("never", never, -1)
         how.temperature = check_number("temperature", temperature, above=0.0)
+        how.controls = NULL
+        if sampler is not None:
+            self._check_sampler(sampler)
         flat = self.rows == 1 and isinstance(u, np.ndarray) and u.ndim == 1
         if self.rows == 1 and not isinstance(tokens, np.ndarray):
             tokens = np.array([self._token("tokens", tokens, 0)])
@@ -160,7 +165,7 @@ cdef class Session:
         if not ((numbers >= 0) & (numbers < 1)).all():
             raise ValueError("u: expected numbers from 0 to below 1")
         drawn = np.empty(numbers.shape, np.intp)
-        if numbers.size and self._generate(tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how):
+        if numbers.size and self._generate(tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how, sampler):
             raise ValueError(NOTHING_TO_DRAW)
         return drawn
 
@@ -172,7 +177,7 @@ cdef class Session:
         distribution: with NaN or infinity among them, or nothing else than -infinity.
         """
         cdef Drawing how
-        how.temperature, how.never = check_number("temperature", temperature, above=0.0), -1
+        how.temperature, how.never, how.controls = check_number("temperature", temperature, above=0.0), -1, NULL
         flat = self.rows == 1 and not isinstance(u, np.ndarray)
         numbers = np.array([check_number("u", u, 0.0, 1.0)]) if flat else u
         check_array("u", numbers, np.dtype(np.float64), (self.rows,))
@@ -232,7 +237,17 @@ cdef class Session:
                     with parallel(num_threads=threads):
                         _read_part(&self.call, T, &read[0, 0], &wanted[0, 0], &out[0, 0] if scores else NULL)
 
-    cdef bint _generate(self, tokens, const double[:, ::1] u, Py_ssize_t[:, ::1] out, Drawing how) except -1:
+    def _check_sampler(self, sampler):
+        if not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler: expected a Sampler, got {type(sampler).__name__}")
+        if (sampler.rows, sampler.vocab_size) != (self.rows, self.packed.vocab_size):
+            raise ValueError(
+                f"sampler: expected one of {self.rows} rows and {self.packed.vocab_size} tokens, got {sampler.rows} "
+                f"and {sampler.vocab_size}")
+
+    cdef bint _generate(
+        self, tokens, const double[:, ::1] u, Py_ssize_t[:, ::1] out, Drawing how, Sampler sampler,
+    ) except -1:
         """Whether there was nothing to draw."""
         cdef Py_ssize_t n = u.shape[0]
         cdef Py_ssize_t token = tokens[0]
@@ -242,6 +257,8 @@ cdef class Session:
         with _Busy(self):
             self.tokens[...] = tokens
             threads = self._share(&together, n, 1, False)
+            if sampler is not None:
+                sampler._prepare(&how, threads, self.call.w.item)
             with nogil:
                 if threads == 1:
                     _generate_part(&self.call, token, n, &u[0, 0], &how, &out[0, 0], &failed)
@@ -258,11 +275,11 @@ cdef class Session:
             for b in range(self.rows):
                 if self.call.w.kind == FP64:
                     out[b] = draw(
-                        &how, self.call.w.V, <double*>self.call.logits + b * row_size, u[b],
+                        &how, b, 0, self.call.w.V, <double*>self.call.logits + b * row_size, u[b],
                         <double*>self.call.scratch)
                 else:
                     out[b] = draw(
-                        &how, self.call.w.V, <float*>self.call.logits + b * row_size, u[b], <float*>self.call.scratch)
+                        &how, b, 0, self.call.w.V, <float*>self.call.logits + b * row_size, u[b], <float*>self.call.scratch)
                 failed = failed or out[b] < 0
         if failed:
             raise ValueError(NOTHING_TO_DRAW)
