@@ -11,6 +11,7 @@ import pytest
 from tests.core.cells import arrays_of, every_cell
 from tests.core.networks import network, random_state, random_tokens
 from textgru.core import GRU, Linear, PackedNetwork, Session, set_num_threads, simd
+from textgru.core._support import aligned
 from textgru.core.threads import has_openmp
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -255,6 +256,28 @@ def test_what_does_not_fit_is_named():
         Session(packed, 2**31 - 1)
     session.read(np.zeros((0, 2), np.intp))
     assert not session.state[0].any()
+
+
+@pytest.mark.parametrize("failing", range(1, 5))
+def test_memory_that_is_not_there_leaves_a_session_as_it_was(failing, monkeypatch):
+    packed = PackedNetwork(*network("lstm", 65, 8, 70, 2))
+    tokens = random_tokens(packed, 40, 3)
+    session, other = Session(packed, 3), Session(packed, 3)
+    zeros, calls = aligned.zeros, itertools.count(1)
+
+    def short_of_memory(shape, dtype):
+        if next(calls) == failing:
+            raise MemoryError
+        return zeros(shape, dtype)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aligned, "zeros", short_of_memory)
+        with pytest.raises(MemoryError):
+            session.losses(tokens, tokens)
+    session.step(tokens[0])
+    session.read(tokens[1:])
+    other.read(tokens)
+    np.testing.assert_array_equal(session.logits, other.logits)
 
 
 def test_sessions_of_one_network_in_several_threads():

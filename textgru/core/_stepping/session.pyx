@@ -51,7 +51,7 @@ cdef class Session:
     cdef Call call
     cdef tuple states                   # (L, B, H) each
     cdef object tokens                  # (B,)
-    cdef dict buffers                   # name -> array that grows: after, projected, scratch, scored
+    cdef dict buffers                   # name -> array: what Call points into
     cdef bint scores                    # whether there is room for losses
 
     def __cinit__(self, packed, rows=1):
@@ -295,40 +295,41 @@ cdef class Session:
         return threads
 
     cdef _reserve(self, Py_ssize_t steps, int threads, bint scores):
-        """Room for reading so many steps at a time, with so many threads."""
+        """Room for reading so many steps at a time, with so many threads. All of it, or as before with MemoryError."""
         cdef const Weights* w = self.call.w
-        cdef Py_ssize_t s, row
+        cdef Py_ssize_t s, rows, width, row, scored_rows, scratch_bytes
         cdef int half
         if steps <= self.call.steps and threads <= len(self.buffers["scratch"]) and (self.scores or not scores):
             return
-        steps = max(steps, self.call.steps)
-        self.scores = self.scores or scores
+        steps, scores = max(steps, self.call.steps), scores or self.scores
+        rows, width, row = self.rows * steps, w.blocks * w.G * TEXTGRU_PACKED_COLUMNS, whole_blocks(w.V)
+        scratch_bytes = many_rows_bytes(w, self.rows, steps)
+        if self.rows == 1:
+            scratch_bytes = max(scratch_bytes, one_row_bytes(w))
+        scored_rows = max(<Py_ssize_t>1, min(rows, SCORED_BYTES // (row * w.item))) if scores else 0
+        projected = w.L > 1 or w.table == NULL
         dtype = self.packed.dtype
-        rows = self.rows * steps
-        self.call.steps = steps
+        buffers = {
+            "after": self._at_least("after", (2, w.S, max(rows, w.L), w.H), dtype),
+            "projected": self._at_least("projected", (rows if projected else 0, width), dtype),
+            "scratch": self._at_least("scratch", (threads, scratch_bytes), np.dtype(np.uint8)),
+            "scored": self._at_least("scored", (threads, scored_rows, row), dtype),
+        }
+        self.buffers.update(buffers)
         for half in range(2):
             for s in range(w.S):
-                self.call.after[half][s] = self._grown(f"after {half} {s}", (max(rows, w.L), w.H), dtype)
-        projects = w.L > 1 or w.table == NULL
-        self.call.projected = self._grown(
-            "projected", (rows if projects else 1, w.blocks * w.G * TEXTGRU_PACKED_COLUMNS), dtype)
-        self.call.scratch_bytes = many_rows_bytes(w, self.rows, steps)
-        if self.rows == 1:
-            self.call.scratch_bytes = max(self.call.scratch_bytes, one_row_bytes(w))
-        self.call.scratch = <char*>self._grown("scratch", (threads, self.call.scratch_bytes), np.uint8)
-        if self.scores:
-            row = w.output_blocks * TEXTGRU_PACKED_COLUMNS
-            self.call.scored_rows = max(<Py_ssize_t>1, min(<Py_ssize_t>rows, SCORED_BYTES // (row * w.item)))
-            self.call.scored = self._grown("scored", (threads, self.call.scored_rows, row), dtype)
+                self.call.after[half][s] = _start(buffers["after"][half, s])
+        self.call.projected, self.call.scored = _start(buffers["projected"]), _start(buffers["scored"])
+        self.call.scratch, self.call.scratch_bytes = <char*>_start(buffers["scratch"]), scratch_bytes
+        self.call.steps, self.call.scored_rows, self.scores = steps, scored_rows, scores
 
-    cdef void* _grown(self, name, shape, dtype) except NULL:
-        """The start of a buffer of at least this shape."""
+    cdef _at_least(self, name, shape, dtype):
+        """The buffer of this name, or a larger one of at least this shape."""
         had = self.buffers.get(name)
-        if had is not None:
-            shape = tuple(map(max, zip(shape, had.shape)))
-        if had is None or had.shape != shape:
-            self.buffers[name] = aligned.zeros(shape, dtype)
-        return _start(self.buffers[name])
+        if had is None:
+            return aligned.zeros(shape, dtype)
+        shape = tuple(map(max, zip(shape, had.shape)))
+        return had if shape == had.shape else aligned.zeros(shape, dtype)
 
 
 cdef class _Busy:
@@ -348,7 +349,7 @@ cdef class _Busy:
         self.session.busy = False
 
 
-cdef void* _start(array) except NULL:
+cdef void* _start(array) except? NULL:
     return <void*><uintptr_t>array.ctypes.data
 
 
