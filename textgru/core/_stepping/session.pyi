@@ -1,6 +1,7 @@
 import numpy as np
 
 from textgru.core._stepping.packed_network import PackedNetwork
+from textgru.core._stepping.sampler import Sampler
 
 class Session:
     state: tuple[np.ndarray, ...]
@@ -19,5 +20,13 @@ class Session:
     def step(self, tokens: np.ndarray | int) -> None: ...
     def read(self, tokens: np.ndarray) -> None: ...
     def losses(self, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray: ...
-    def generate(self, tokens: np.ndarray | int, u: np.ndarray, temperature: float = 1.0, never: int = -1) -> np.ndarray: ...
+    def generate(
+        self,
+        tokens: np.ndarray | int,
+        u: np.ndarray,
+        temperature: float = 1.0,
+        never: int = -1,
+        *,
+        sampler: Sampler | None = None,
+    ) -> np.ndarray: ...
     def draw(self, temperature: float, u: np.ndarray | float) -> np.ndarray | int: ...
