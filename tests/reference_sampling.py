@@ -32,7 +32,8 @@ def suffix_length(tokens, end):
 
 
 def penalised(x, history, *, penalty_last_n=64, repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0,
-              dry_multiplier=0.0, dry_base=1.75, dry_allowed_length=2, dry_penalty_last_n=1024, dry_breakers=()):  # fmt: skip
+              dry_multiplier=0.0, dry_base=1.75, dry_allowed_length=2, dry_penalty_last_n=1024,
+              dry_breakers=()):  # fmt: skip
     x = np.array(x, np.float64)
     recent = history[max(len(history) - penalty_last_n, 0) :]
     for token, count in Counter(recent if penalty_last_n else []).items():

@@ -1,5 +1,5 @@
-"""In the order in which they apply: bias, penalties, DRY; then mirostat, or top-n-sigma, top-k, typical-p, top-p, min-p;
-then temperature."""
+"""In the order in which they apply: bias, penalties, DRY; then mirostat, or top-n-sigma, top-k, typical-p, top-p,
+min-p; then temperature."""
 
 from cython cimport floating
 from libc.math cimport INFINITY, exp, isfinite, log, pow

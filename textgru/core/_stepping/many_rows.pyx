@@ -282,7 +282,8 @@ cdef void _generate(
             thread.first + thread.rows * (thread.share + 1) // thread.shares,
         ):
             token = draw(
-                how, b, team_rank(), w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b], <floating*>thread.p)
+                how, b, team_rank(), w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b],
+                <floating*>thread.p)
             out[i * call.rows + b] = token
             if token < 0:
                 failed[0] = True

@@ -169,8 +169,8 @@ cdef void _generate(
     Call* call, Py_ssize_t token, Py_ssize_t n, const double* u, const Drawing* how, Py_ssize_t* out, bint* failed,
     floating* logits,
 ) noexcept nogil:
-    """Every thread draws for itself, the same token; or with controls, which remember what was drawn, one for all. Where
-    there is nothing to draw they go on together to the end."""
+    """Every thread draws for itself, the same token; or with controls, which remember what was drawn, one for all.
+    Where there is nothing to draw they go on together to the end."""
     cdef Thread thread
     cdef Py_ssize_t i
     cdef int rank = team_rank()

@@ -5,7 +5,7 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, uintptr_t
 
-from textgru.core._stepping.controls cimport Controls, History, remember
+from textgru.core._stepping.controls cimport History, remember
 from textgru.core._stepping.drawing cimport Drawing, controls_bytes, distribution
 
 from textgru.core._support import aligned
@@ -20,10 +20,10 @@ LONGEST = 1 << 20  # tokens that are looked back
 cdef class Sampler:
     """Sampling controls for the rows of a session; they apply in this order, to scores x (V,) of each row:
 
-    1. `logit_bias` (token -> number) is added; `banned` tokens, and `eos` until `min_tokens` were drawn, can't be drawn.
+    1. `logit_bias` (token -> number) is added; `banned` tokens can't be drawn, nor `eos` until `min_tokens` were.
     2. Of the last `penalty_last_n` tokens: `repetition_penalty` divides positive scores and multiplies negative ones
-       (Keskar et al. 2019, arXiv:1909.05858, section 4.1); `presence_penalty`, and `frequency_penalty` times how often a
-       token is among them, are subtracted (as in OpenAI's API).
+       (Keskar et al. 2019, arXiv:1909.05858, section 4.1); `presence_penalty`, and `frequency_penalty` times how often
+       a token is among them, are subtracted (as in OpenAI's API).
     3. DRY: a token that would go on with a repetition of n >= `dry_allowed_length` tokens loses `dry_multiplier` *
        `dry_base` ** (n - dry_allowed_length); looked for in the last `dry_penalty_last_n` tokens, and not beyond one of
        the `dry_breakers`.
@@ -35,11 +35,12 @@ cdef class Sampler:
     7. `top_p`: only the likeliest tokens, up to this probability (Holtzman et al. 2020, arXiv:1904.09751).
     8. `min_p`: only tokens at least this part as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082).
     9. `temperature` divides; 0: the likeliest token. With `dynatemp_range` it is from temperature - range, where the
-       entropy is 0, to temperature + range, where it is that of equal scores, by (entropy / log n) ** dynatemp_exponent.
+       entropy is 0, to temperature + range, where it is that of n equal scores: by (entropy / log n) **
+       dynatemp_exponent.
 
-    With `mirostat_tau` (in bits) above 0, Mirostat 2 (Basu et al. 2021, arXiv:2007.14966) takes the place of 4 to 8, after
-    a fixed temperature: tokens of more surprise than a bound are left out, which follows the surprise with the rate
-    `mirostat_eta`.
+    With `mirostat_tau` (in bits) above 0, Mirostat 2 (Basu et al. 2021, arXiv:2007.14966) takes the place of 4 to 8,
+    after a fixed temperature: tokens of more surprise than a bound are left out, which follows the surprise with the
+    rate `mirostat_eta`.
 
     These are off: temperature 1, dynatemp_range 0, top_k 0, top_p 1, min_p 0, typical_p 1, top_n_sigma 0,
     repetition_penalty 1, presence_penalty 0, frequency_penalty 0, dry_multiplier 0, mirostat_tau 0.
@@ -135,8 +136,8 @@ cdef class Sampler:
             row.drawn, row.mu = 0, 2 * c.mirostat_tau
 
     def read(self, tokens) -> None:
-        """Each row has read tokens (T, B) intp, which a session read: the prompt, for the penalties. For one row (T,) as
-        well. Raises TypeError, ValueError or IndexError for what doesn't fit."""
+        """Each row has read tokens (T, B) intp, which a session read: the prompt, for the penalties. For one row (T,)
+        as well. Raises TypeError, ValueError or IndexError for what doesn't fit."""
         flat = self.rows == 1 and isinstance(tokens, np.ndarray) and tokens.ndim == 1
         shape = sizes(tokens, "T") if flat else (sizes(tokens, "T", "B")[0], self.rows)
         cdef const Py_ssize_t[:, ::1] read = own_index("tokens", tokens, shape, self.vocab_size).reshape(-1, self.rows)

@@ -165,7 +165,8 @@ cdef class Session:
         if not ((numbers >= 0) & (numbers < 1)).all():
             raise ValueError("u: expected numbers from 0 to below 1")
         drawn = np.empty(numbers.shape, np.intp)
-        if numbers.size and self._generate(tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how, sampler):
+        if numbers.size and self._generate(
+                tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how, sampler):
             raise ValueError(NOTHING_TO_DRAW)
         return drawn
 
@@ -279,7 +280,8 @@ cdef class Session:
                         <double*>self.call.scratch)
                 else:
                     out[b] = draw(
-                        &how, b, 0, self.call.w.V, <float*>self.call.logits + b * row_size, u[b], <float*>self.call.scratch)
+                        &how, b, 0, self.call.w.V, <float*>self.call.logits + b * row_size, u[b],
+                        <float*>self.call.scratch)
                 failed = failed or out[b] < 0
         if failed:
             raise ValueError(NOTHING_TO_DRAW)

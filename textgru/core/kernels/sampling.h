@@ -9,20 +9,31 @@ static void NAME(mask)(size_t n, const REAL *RESTRICT key, REAL least, REAL *RES
         x[i] = key[i] < least ? -(REAL)INFINITY : x[i];
 }
 
+/* The weights of the elements with keys from `least` on, and how many they are. The sums of 256 stay exact enough in
+ * REAL, and are added up in double. */
 static double NAME(above)(size_t n, const REAL *RESTRICT key, const REAL *RESTRICT weight, REAL least, size_t *count)
 {
     double sum = 0;
     size_t found = 0;
-    SIMD_SUM(found)
-    for (size_t i = 0; i < n; i++)
-        found += key[i] >= least;
+    for (size_t first = 0; first < n; first += 256) {
+        const size_t size = n - first < 256 ? n - first : 256;
+        const REAL *RESTRICT k = key + first;
+        int32_t some = 0;
+        SIMD_SUM(some)
+        for (size_t i = 0; i < size; i++)
+            some += k[i] >= least ? 1 : 0;
+        found += (size_t)some;
+        if (weight) {
+            const REAL *RESTRICT w = weight + first;
+            REAL part = 0;
+            SIMD_SUM(part)
+            for (size_t i = 0; i < size; i++)
+                part += k[i] >= least ? w[i] : 0;
+            sum += part;
+        }
+    }
     *count = found;
-    if (!weight)
-        return (double)found;
-    SIMD_SUM(sum)
-    for (size_t i = 0; i < n; i++)
-        sum += key[i] >= least ? (double)weight[i] : 0;
-    return sum;
+    return weight ? sum : (double)found;
 }
 
 /* Of two bounds, at the lower one enough weight is left, at the upper one too little. They are brought together until
@@ -67,13 +78,20 @@ static size_t NAME(keep_largest)(size_t n, const REAL *RESTRICT key, const REAL 
     size_t candidates[CANDIDATES], taken = 0;
     REAL score[CANDIDATES];
     count = 0;
-    for (size_t i = 0; i < n && count < enough - few; i++) {
-        if (!(key[i] >= low && key[i] < high))
-            continue;
-        size_t at = count++;
-        for (; at > 0 && key[candidates[at - 1]] < key[i]; at--)
-            candidates[at] = candidates[at - 1];
-        candidates[at] = i;
+    for (size_t first = 0; first < n && count < enough - few; first += 64) {
+        const size_t end = n - first < 64 ? n : first + 64;
+        int32_t some = 0;
+        SIMD_SUM(some)
+        for (size_t i = first; i < end; i++)
+            some += key[i] >= low && key[i] < high ? 1 : 0;
+        for (size_t i = first; some && i < end; i++) {
+            if (!(key[i] >= low && key[i] < high))
+                continue;
+            size_t at = count++;
+            for (; at > 0 && key[candidates[at - 1]] < key[i]; at--)
+                candidates[at] = candidates[at - 1];
+            candidates[at] = i;
+        }
     }
     for (; taken < count && weight_of_few < target; taken++) {
         weight_of_few += weight ? (double)weight[candidates[taken]] : 1;
