@@ -17,7 +17,7 @@ from textgru.paths import shown_path
 
 # Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
 COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate", "info": "info",
-            "novelty": "novelty", "plot": "plot", "quantize": "quantize", "sample": "sample",
+            "inspect": "inspect", "novelty": "novelty", "plot": "plot", "quantize": "quantize", "sample": "sample",
             "train": "train"}  # fmt: skip
 
 INTERRUPTED = 130
