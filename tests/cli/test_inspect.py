@@ -55,7 +55,7 @@ def test_bad_input_is_one_line(fails, run, tmp_path):
     assert "text: expected 1 to 20,000 tokens, got 0" in fails("inspect", run, "")
     assert "no such file" in fails("inspect", run, "--file", tmp_path / "none")
     assert "units: expected numbers from 0 to 23, got 24" in fails("inspect", run, "a", "--units", "24")
-    assert "expected numbers such as 3,17, got '3;4'" in fails("inspect", run, "a", "--units", "3;4")
+    assert "expected numbers such as 4,8,16, got '3;4'" in fails("inspect", run, "a", "--units", "3;4")
     assert "layer: expected a number from 0 to 0, got 1" in fails("inspect", run, "a", "--layer", 1)
     assert "is a folder" in fails("inspect", run, "a", "--html", tmp_path)
     assert "no such run" in fails("inspect", tmp_path / "none", "a")

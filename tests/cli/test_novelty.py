@@ -77,7 +77,7 @@ def test_a_run_from_standard_input_has_no_text(cli, fails, tmp_path):
         (["none.txt"], None, "none.txt: no such file"),
         (["-", "--text", "-"], "a", "standard input can't be both texts"),
         (["--text", "none.txt"], "a", "none.txt: no such file"),
-        (["--sizes", "2,x"], "a", "expected lengths such as 4,8,16, got '2,x'"),
+        (["--sizes", "2,x"], "a", "expected numbers such as 4,8,16, got '2,x'"),
         (["--sizes", "0"], "a", "sizes: expected lengths from 1 to 10,000, got 0"),
         (["--encoding", "klingon"], "a", "klingon"),
         ([], "", "text: is empty"),

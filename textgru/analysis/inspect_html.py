@@ -41,10 +41,10 @@ p { margin: .3rem 0; }
   border: 1px solid var(--line); border-radius: 4px; padding: .5rem; margin: .4rem 0; }
 summary { cursor: pointer; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { text-align: left; padding: .15rem .7rem .15rem 0; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th, td { text-align: left; padding: .15rem .6rem .15rem 0; border-bottom: 1px solid var(--line); }
 td.number, th.number { text-align: right; }
-a { color: inherit; white-space: nowrap; }
+a { color: inherit; }
 .key i { font-style: normal; padding: 0 .4rem; }
 """
 
@@ -85,12 +85,13 @@ def _levels() -> str:
 
 def _table(units: Sequence[Unit]) -> str:
     rows = "".join(
-        f'<tr><td><a href="#{_place(one)}">layer {one.layer}, unit {one.unit}</a></td>'
+        f'<tr><td>{one.layer}</td><td><a href="#{_place(one)}">{one.unit}</a></td>'
         f'<td>{escape(one.feature or "-")}</td><td class="number">{one.correlation:+.2f}</td>'
         f'<td class="number">{shown_memory(one.memory)}</td></tr>'
         for one in units
     )
-    head = '<th>unit</th><th>follows</th><th class="number">correlation</th><th class="number">remembers</th>'
+    head = "<th>layer</th><th>unit</th><th>follows</th>"
+    head += '<th class="number">correlation</th><th class="number">remembers</th>'
     return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
-from pathlib import Path
 
 import click
 
 from textgru.cli.options import threads_option
+from textgru.cli.text_input import read_text
 
 DIGITS = 7  # of a number that is printed: what a float32 holds
 
@@ -61,11 +60,8 @@ def embed(run: str, texts: tuple[str, ...], lines: str | None, pool: str, out: s
 def _lines(name: str, encoding: str) -> list[str]:
     """The lines of a file."""
     from textgru.errors import InputError, shown
-    from textgru.text.files import check_files, read_blocks, spool
 
-    check_files([name], encoding)
-    with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        text = "".join(read_blocks(spool([name], Path(folder)), encoding))
+    text = read_text(name, encoding)
     if not text:
         where = "standard input" if name == "-" else shown(name)
         raise InputError(f"{where}: no text in it; give a file with some text")

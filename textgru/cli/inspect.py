@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from textgru.cli.json_output import print_json
 from textgru.cli.options import threads_option
+from textgru.cli.text_input import integers, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,16 +18,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 2_000  # tokens on a page
 MOST_ON_A_TERMINAL = 400
-POSITIVE, NEGATIVE, GATE = (214, 95, 0), (0, 98, 189), (0, 130, 92)
-
-
-def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[int] | None:
-    if value is None:
-        return None
-    try:
-        return [int(number) for number in value.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"expected numbers such as 3,17, got {value!r}") from error
+POSITIVE, NEGATIVE = (214, 95, 0), (0, 98, 189)  # red, green, blue
 
 
 @click.command(short_help="Show what a model's gates do along a text.")
@@ -36,7 +26,7 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.argument("text", required=False, metavar="[TEXT|-]")
 @click.option("--file", "-f", metavar="FILE", help="Read the text from a file.")
 @click.option(
-    "--units", "-u", callback=_numbers, metavar="N,N,...", help="These units, from 0.  [default: the most telling ones]"
+    "--units", "-u", callback=integers, metavar="N,N,...", help="These units, from 0.  [default: the most telling ones]"
 )
 @click.option(
     "--layer",
@@ -84,7 +74,7 @@ def inspect(
     target = None if html is None else given_path("html", html)
     if target is not None and target.is_dir():
         raise InputError(f"{shown(target)}: is a folder; name a file, such as units.html")
-    given = text if text is not None and text != "-" else _contents(file or "-", encoding)
+    given = text if text is not None and text != "-" else read_text(file or "-", encoding)
     model = load(run)
     found = read(model.network, model.tokenizer, given)
     if units is None:
@@ -103,14 +93,6 @@ def inspect(
         click.echo(f"saved in   {shown(target)}")
     else:
         _print_text(found, chosen, MOST_ON_A_TERMINAL if show is None else show)
-
-
-def _contents(name: str, encoding: str) -> str:
-    from textgru.text.files import check_files, read_blocks, spool
-
-    check_files([name], encoding)
-    with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        return "".join(read_blocks(spool([name], Path(folder)), encoding))
 
 
 def _facts(found: Inspection, units: list[Unit]) -> dict[str, Any]:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from textgru.cli.json_output import print_json
+from textgru.cli.text_input import integers, read_text
 
 if TYPE_CHECKING:
     from textgru.analysis.novelty import Novelty
 
 LONGEST_SHOWN = 400  # characters of a passage
-
-
-def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[int] | None:
-    if value is None:
-        return None
-    try:
-        return [int(size) for size in value.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"expected lengths such as 4,8,16, got {value!r}") from error
 
 
 @click.command(short_help="Say how much of a text stands in the training text.")
@@ -36,7 +26,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     metavar="FILE",
     help="The training text, or another one to look in; may be given again.  [default: as the run says]",
 )
-@click.option("--sizes", callback=_sizes, metavar="N,N,...", help="Lengths of n-grams.  [default: 2,4,8,16,32,64]")
+@click.option("--sizes", callback=integers, metavar="N,N,...", help="Lengths of n-grams.  [default: 2,4,8,16,32,64]")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of all the files.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")  # fmt: skip
 def novelty(run: str, file: str, texts: tuple[str, ...], sizes: list[int] | None, encoding: str, as_json: bool) -> None:
@@ -52,16 +42,13 @@ def novelty(run: str, file: str, texts: tuple[str, ...], sizes: list[int] | None
     from textgru.cli.progress import progress_bar
     from textgru.errors import InputError
     from textgru.runs.run import Run
-    from textgru.text.files import check_files, read_blocks, spool
 
     if file == "-" and "-" in texts:
         raise InputError("standard input can't be both texts: name a file for one of them")
     found = Run.read(run)
     if not texts:
         training_files(found)  # before standard input is waited for
-    check_files([file], encoding)
-    with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        text = "".join(read_blocks(spool([file], Path(folder)), encoding))
+    text = read_text(file, encoding)
     with progress_bar("reading") as on_read:
         result = compare(
             text, found, files=texts or None, encoding=encoding, sizes=SIZES if sizes is None else sizes,
@@ -72,25 +59,26 @@ def novelty(run: str, file: str, texts: tuple[str, ...], sizes: list[int] | None
     if as_json:
         print_json({**asdict(result), "longest_characters": len(result.longest)})
     else:
-        print_novelty(result)
+        click.echo("\n".join(novelty_lines(result)))
 
 
-def print_novelty(result: Novelty) -> None:
-    """The result as lines on standard output."""
+def novelty_lines(result: Novelty) -> list[str]:
+    """The result in words and numbers."""
     from textgru.errors import percent
 
-    length = len(result.longest)
-    click.echo(f"text     {result.characters:,} characters, looked for in {result.training_characters:,}")
+    length, place = len(result.longest), result.place
+    lines = [f"text     {result.characters:,} characters, looked for in {result.training_characters:,}"]
     if length:
         share = percent(length / result.characters)
-        click.echo(f"longest  {length:,} characters in both ({share} of the text), at character {result.place:,}:")
-        click.echo(f"         {_shown(result.longest)}")
+        lines.append(f"longest  {length:,} characters in both ({share} of the text), at character {place:,}:")
+        lines.append(f"         {_shown(result.longest)}")
     else:
-        click.echo("longest  no character is in both")
-    click.echo("n-grams  length      new   copied")
+        lines.append("longest  no character is in both")
+    lines.append("n-grams  length      new   copied")
     for size in result.ngrams:
         new = percent(size.new) if size.count else "-"
-        click.echo(f"         {size.n:6} {new:>8} {percent(size.copied):>8}")
+        lines.append(f"         {size.n:6} {new:>8} {percent(size.copied):>8}")
+    return lines
 
 
 def _shown(passage: str) -> str:
