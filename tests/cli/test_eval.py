@@ -42,6 +42,14 @@ def test_what_it_says_of_predictions_is_what_the_library_says(cli, run, text_fil
     assert f"{facts['bits_per_byte']:.4f} bits each" in shown
 
 
+def test_the_mean_of_score_is_the_loss_of_eval(cli, run, text_file):
+    loss = json.loads(cli("eval", run, text_file, "--json").stdout)["loss"]
+    tokens = [json.loads(line) for line in cli("score", run, text_file, "--json").stdout.splitlines()]
+    assert tokens[0]["bits"] is None
+    mean = sum(token["bits"] for token in tokens[1:]) / (len(tokens) - 1)
+    assert math.isclose(mean * math.log(2), loss, abs_tol=1e-6)
+
+
 def test_bytes_are_those_of_the_text_in_utf8(cli, run, tmp_path):
     text = "Zoë told 日本 a tale.\n" * 20
     (tmp_path / "utf-8").write_text("\ufeff" + text.replace("\n", "\r\n"), encoding="utf-8", newline="")
