@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
+from textgru.analysis.embeddings import embed
 from textgru.analysis.evaluate import Score, evaluate
 from textgru.analysis.line_scores import LineScore, LineScorer
 from textgru.analysis.surprisal import Surprisals, joined, surprisals
@@ -183,6 +184,14 @@ class LanguageModel:
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""
         return self.score(text).perplexity
+
+    def embed(
+        self, texts: Sequence[str], *, pool: str = "last", on_progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
+        """The vectors (N, H) float32 of N texts, for search and clustering: hidden states of the last layer, after the
+        last token or, with `pool` "mean", on average (textgru.analysis.embeddings). A text's vector does not depend on
+        the others. From one thread at a time. Raises InputError (a ValueError) for values that can't be."""
+        return embed(self.network, self.tokenizer, texts, pool=pool, on_progress=on_progress)
 
     def save(self, out: str | Path, *, precision: str = "fp32", overwrite: bool = False) -> None:
         """Saves the model as a run directory `out`; in "int8" it takes a quarter of the space.

@@ -25,7 +25,9 @@ from textgru.errors import InputError
 
 T = TypeVar("T")
 # The headings of a command's help, in their order.
-Section = Literal["Run", "Text", "How long", "Network", "Learning", "While it runs", "Machine"]
+Section = Literal[
+    "Run", "Text", "How long", "Network", "Learning", "While it runs", "Sampling", "Repetition", "Machine",
+]  # fmt: skip
 UNIONS = (Union, types.UnionType)
 SHOWN = 60  # characters of a value in a message
 

@@ -74,7 +74,7 @@ def test_a_text_a_file_and_standard_input(cli, fails, run, tmp_path, monkeypatch
     (tmp_path / "river").write_text(TEXT, encoding="utf-8")
     wanted, name = cli("score", run, TEXT, "--json").stdout, cli("score", run, "river", "--text", "--json").stdout
     assert len(name.splitlines()) == len("river")
-    for source in (["river"], ["river", "--file"]):
+    for source in (["river"], ["river", "--file"], ["-f", "river"]):
         assert cli("score", run, *source, "--json").stdout == wanted
     for source in ([], ["-"]):
         assert cli("score", run, *source, "--json", stdin=TEXT.replace("\n", "\r\n")).stdout == wanted
@@ -148,6 +148,7 @@ def test_a_page_that_fails_leaves_the_old_one(fails, run, tmp_path):
     assert "not utf-8 text" in fails("score", run, tmp_path / "bad", "--html", page)
     assert page.read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["bad", "page.html"]
+    assert "is a folder; name a file" in fails("score", run, TEXT, "--html", tmp_path)
     assert "can't be written" in fails("score", run, TEXT, "--html", tmp_path / "none" / "page.html", code=1)
 
 

@@ -19,7 +19,7 @@ FILE_ENDINGS = (".txt", ".gz", ".zst")
 @click.argument("run", metavar="RUN")
 @click.argument("what", metavar="[TEXT|FILE|-]", required=False)
 @click.option("--text", "as_text", is_flag=True, help="It is a text, even where a file has this name.")
-@click.option("--file", "as_file", is_flag=True, help="It is a file.")
+@click.option("--file", "-f", "as_file", is_flag=True, help="It is a file.")
 @click.option("--lines", is_flag=True, help="One score a line of it.")
 @click.option(
     "--top", type=click.IntRange(1, MOST_LIKELIEST), metavar="N", help="Also the N likeliest tokens at each place."

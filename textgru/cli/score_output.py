@@ -15,7 +15,7 @@ import numpy as np
 
 from textgru.analysis.line_scores import LineScore
 from textgru.analysis.surprisal import Surprisals
-from textgru.errors import InputError, escaped, percent
+from textgru.errors import InputError, escaped, percent, shown
 from textgru.language_model import LanguageModel
 
 LINES = 8192  # that are scored in one go
@@ -86,6 +86,8 @@ def write_page(model: LanguageModel, blocks: Iterable[str], path: Path, top: int
     from textgru.atomic_files import atomic_file
     from textgru.paths import shown_path
 
+    if path.is_dir():
+        raise InputError(f"{shown(path)}: is a folder; name a file, such as page.html")
     tally = _Tally(model)
     name = model.run.path.name if model.run is not None else "model"
     with atomic_file(path) as file:

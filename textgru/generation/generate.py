@@ -10,7 +10,7 @@ import numpy as np
 
 from textgru.core import PackedNetwork, Session
 from textgru.errors import TextgruError
-from textgru.generation.sampling import Sampling
+from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
 from textgru.text.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
@@ -25,43 +25,44 @@ def draw_tokens(
     rng: np.random.Generator,
     *,
     never: int | None = None,
+    eos: int | None = None,
 ) -> Generator[int, None, None]:
     """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
 
-    The token `never`, where given, is not drawn. Each token takes one number from `rng`, however many are drawn.
+    The token `never`, where given, is not drawn; `eos` is the one that ends a document. Each token takes one number
+    from `rng`, however many are drawn; none where the likeliest is taken.
     """
-    session = Session(packed)
+    session, sampler = Session(packed), None
     session.read(prompt[:-1])
     token = int(prompt[-1])
-    if sampling.plain:
-        at_a_time = FEWEST_AT_A_TIME
-        while length > 0:
-            before = rng.bit_generator.state
-            u = rng.random(min(at_a_time, length))
-            began = perf_counter()
-            try:
-                drawn = session.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
-            except ValueError as error:
-                raise TextgruError("the model gives no finite scores to draw from: its weights are damaged") from error
-            if perf_counter() - began < LONGEST_AT_A_TIME / 2:
-                at_a_time *= 2
-            used = 0
-            try:
-                for token in drawn:
-                    used += 1
-                    yield token
-            finally:
-                if used < len(drawn):  # it ends early: numbers that no token took, which the clock chose, go back
-                    rng.bit_generator.state = before
-                    rng.random(used)
-            length -= len(drawn)
-        return
-    for _ in range(length):
-        session.step(token)
-        if never is not None:
-            session.logits[0, never] = -np.inf
-        token = sampling.draw(session.logits[0], rng)
-        yield token
+    if not sampling.plain:
+        sampler = sampling.sampler(packed.vocab_size, never=never, eos=eos)
+        sampler.read(prompt)
+    at_a_time = FEWEST_AT_A_TIME
+    while length > 0:
+        before = rng.bit_generator.state
+        number = min(at_a_time, length)
+        u = np.zeros(number) if sampling.greedy else rng.random(number)
+        began = perf_counter()
+        try:
+            drawn = session.generate(
+                token, u, sampling.temperature or 1.0, -1 if never is None else never, sampler=sampler
+            ).tolist()
+        except ValueError as error:
+            raise TextgruError(NOTHING_LEFT if sampling.banned else NOT_FINITE) from error
+        if perf_counter() - began < LONGEST_AT_A_TIME / 2:
+            at_a_time *= 2
+        used = 0
+        try:
+            for token in drawn:
+                used += 1
+                yield token
+        finally:
+            if used < len(drawn) and not sampling.greedy:
+                # It ends early: numbers that no token took, which the clock chose, go back.
+                rng.bit_generator.state = before
+                rng.random(used)
+        length -= len(drawn)
 
 
 def stream(
@@ -87,7 +88,7 @@ def stream(
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
     decoder = tokenizer.decoder(tokens if prompt else None)
-    drawn = draw_tokens(packed, tokens, length, sampling, rng, never=tokenizer.unk_id)
+    drawn = draw_tokens(packed, tokens, length, sampling, rng, never=tokenizer.unk_id, eos=tokenizer.eos_id)
     with closing(drawn):
         for token in drawn:
             if token == tokenizer.eos_id:
