@@ -30,9 +30,11 @@ from textgru.core import (
     AdamW,
     Embedding,
     Linear,
+    PackedNetwork,
     Parameters,
     Products,
     RowOrder,
+    Session,
     WeightAverage,
     Workspace,
     clip_grad_norm,
@@ -47,7 +49,6 @@ from textgru.core import (
 )
 from textgru.core._products import blas, packing
 from textgru.core._sequence import row_copies
-from textgru.core._stepping.token_step import TokenStep
 from textgru.core._support import aligned, lookup, sums
 from textgru.core._support.dropout import dropout
 from textgru.core.optim import lerp
@@ -228,7 +229,7 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
             warnings.simplefilter("ignore")
             setattr(array, ("shape", "dtype", "strides")[how % 3], value)
         step_of_gru(layer)
-        TokenStep(f(n, k), layer, Linear(m, n, dtype=dtype)).step(0)
+        Session(PackedNetwork(f(n, k), layer, Linear(m, n, dtype=dtype))).step(0)
 
     def step_of_gru(layer: Any) -> None:
         y, _ = layer.forward(f(steps, batch, k))
@@ -253,16 +254,41 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         with average.in_use():
             pass
 
-    def token_step() -> TokenStep:
-        return TokenStep(f(n, k), gru(), Linear(m, n, dtype=dtype, seed=1))
+    def packed() -> PackedNetwork:
+        cell = (GRU, LSTM, RNN)[int(rng.integers(3))]
+        return PackedNetwork(
+            f(n, k),
+            cell(k, m, layers, dtype=dtype, seed=1),
+            Linear(m, n, dtype=dtype, seed=1),
+            precision="fp32" if dtype is np.float64 else ("fp32", "bf16", "int8")[int(rng.integers(3))],
+        )
 
-    def use_token_step(step: Any) -> None:
-        step.step(0)
-        step.generate(0, rng.random(3), 1.0)
-        step.losses(np.zeros(2, np.intp), np.zeros(2, np.intp))
+    def session() -> Session:
+        return Session(packed(), batch)
+
+    def use_session(session: Any) -> None:
+        tokens, u = np.zeros((3, batch), np.intp), rng.random((3, batch))
+        session.step(tokens[0])
+        session.generate(tokens[0], u, 1.0)
+        session.losses(tokens, tokens)
+        session.state = session.state
+        session.load_state(session.save_state())
+
+    def load_state(data: Any, at: Any, byte: Any) -> None:
+        one = session()
+        changed = bytearray(one.save_state())
+        if isinstance(at, int) and isinstance(byte, int):
+            changed[at % len(changed)] = byte % 256
+        one.load_state(changed if data is None else data)
+
+    def set_state(first: Any, second: Any) -> None:
+        one = session()
+        one.state = (first, second)[: len(one.state)]
+        use_session(one)
 
     def copied(thing: Any, how: Any) -> None:
-        made = [gru(), linear(), optimizer(), token_step(), WeightAverage(flatten({"a": linear()}), 0.9), Products()]
+        average = WeightAverage(flatten({"a": linear()}), 0.9)
+        made = [gru(), linear(), optimizer(), session(), packed(), average, Products()]
         chosen = made[thing % len(made)]
         copy.deepcopy(chosen) if how else pickle.loads(pickle.dumps(chosen))
 
@@ -295,7 +321,7 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
             "name": int(rng.integers(50)), "value": f(k), "again": 1}),
         lambda: (attribute(lambda: WeightAverage(flatten({"a": linear()}), 0.9), step_of_average), {
             "name": int(rng.integers(50)), "value": f(k), "again": 1}),
-        lambda: (attribute(token_step, use_token_step), {"name": int(rng.integers(50)), "value": f(k), "again": 1}),
+        lambda: (attribute(session, use_session), {"name": int(rng.integers(50)), "value": f(k), "again": 1}),
         lambda: (attribute(lambda: RowOrder(steps, batch), lambda order: gru().forward_rows(
             f(steps * batch, k), None, order)), {"name": int(rng.integers(50)), "value": 99, "again": 1}),
         lambda: (in_place, {"name": int(rng.integers(50)), "how": int(rng.integers(3)), "value": (-1,)}),
@@ -310,12 +336,19 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         lambda: (GRU, {"input_size": k, "hidden_size": m, "dtype": dtype, "precision": "fp32", "reset_after": True}),
         lambda: (Linear, {"in_features": k, "out_features": m, "bias": True, "dtype": dtype, "seed": 1}),
         lambda: (Embedding, {"num_embeddings": k, "embedding_dim": m, "dtype": dtype, "seed": 1}),
-        lambda: (TokenStep, {
-            "embedding": f(n, k), "gru": gru(), "output": Linear(m, n, dtype=dtype), "precision": "fp32"}),
-        lambda: (token_step().generate, {"token": 0, "u": rng.random(5), "temperature": 1.0, "never": -1}),
-        lambda: (token_step().draw, {"temperature": 1.0, "u": 0.5}),
-        lambda: (token_step().step, {"token": 0}),
-        lambda: (token_step().losses, {"tokens": make.index(5, bound=n), "targets": make.index(5, bound=n)}),
+        lambda: (PackedNetwork, {
+            "embedding": f(n, k), "recurrent": gru(), "output": Linear(m, n, dtype=dtype), "precision": "fp32"}),
+        lambda: (Session, {"packed": packed(), "rows": batch}),
+        lambda: (session().generate, {
+            "tokens": make.index(batch, bound=n), "u": rng.random((5, batch)), "temperature": 1.0, "never": -1}),
+        lambda: (session().draw, {"temperature": 1.0, "u": rng.random(batch)}),
+        lambda: (session().step, {"tokens": make.index(batch, bound=n)}),
+        lambda: (session().read, {"tokens": make.index(5, batch, bound=n)}),
+        lambda: (session().losses, {
+            "tokens": make.index(5, batch, bound=n), "targets": make.index(5, batch, bound=n)}),
+        lambda: (session().reorder, {"rows": make.index(batch, bound=batch)}),
+        lambda: (load_state, {"data": None, "at": int(rng.integers(10**6)), "byte": int(rng.integers(256))}),
+        lambda: (set_state, {"first": f(layers, batch, m), "second": f(layers, batch, m)}),
         lambda: (lookup.gather, {"table": f(n, k), "index": make.index(m, bound=n), "rows": f(m, k)}),
         lambda: (lookup.scatter_add, {"index": make.index(m, bound=n), "rows": f(m, k), "table": f(n, k)}),
         lambda: (sums.column_sums, {"x": f(n, k), "sums": f(k), "accumulate": False}),
@@ -330,7 +363,7 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
             "a": f(n, k), "b": f(k, m), "c": f(n, k), "d": f(k, m), "e": f(n, m)}),
         lambda: (Products, {"precision": "fp32", "kernels": None}),
         lambda: (packing.pack, {"matrix": f(n, k)}),
-        lambda: (packing.pack_into, {"matrix": f(n, k), "packed": f(-(-n // 64), k, 64)}),
+        lambda: (packing.pack_bf16, {"matrix": make.floats(n, k), "gates": 1}),
         lambda: (packing.pack_int8, {"matrix": make.floats(n, k)}),
         lambda: (quantize_rows, {"matrix": make.floats(n, k)}),
         lambda: (dequantize_rows, {

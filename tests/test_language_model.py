@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -91,10 +92,10 @@ def test_top_k_of_one_is_greedy(model):
 def test_a_long_prompt_is_read_whole(model):
     """The prompt is read in pieces; the state after it must be that of one walk."""
     prompt = TEXT[:1000]
-    state = model.network.initial_state(1)
+    session = model.network.session()
     for token in model.tokenizer.encode(prompt):
-        scores = model.network.step(np.array([token], np.intp), state)
-    wanted = model.tokenizer.decode([int(np.argmax(scores[0, 1:])) + 1])
+        session.step(token)
+    wanted = model.tokenizer.decode([int(np.argmax(session.logits[0, 1:])) + 1])
     assert model.generate(prompt, length=1, temperature=0)[-1] == wanted
 
 
@@ -108,16 +109,59 @@ def test_the_unknown_token_is_never_written(model):
     bias = model.network.output.parameters["bias"]
     kept = bias[model.tokenizer.unk_id]
     bias[model.tokenizer.unk_id] = 100
+    model.repack()
     try:
         assert "\ufffd" not in model.generate(length=50, seed=1)
     finally:
         bias[model.tokenizer.unk_id] = kept
+        model.repack()
 
 
 def test_a_model_can_be_copied(model):
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert copied.generate("The", length=40, seed=3) == model.generate("The", length=40, seed=3)
         assert copied.perplexity("The ferry") == model.perplexity("The ferry")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_several_threads_use_one_model(trained, precision):
+    model = textgru.load(trained[1], precision=precision)
+
+    def answers(seed):
+        prompt = TEXT[: 300 + 50 * seed]
+        return model.generate(prompt, length=200, seed=seed), model.generate("A", length=40, top_k=3, seed=seed), (
+            model.score(prompt).loss
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(answers, range(8)))
+    assert together == [answers(seed) for seed in range(8)]
+
+
+def test_weights_are_packed_once_until_they_change(trained, monkeypatch):
+    model, packed = textgru.load(trained[1]), []
+    pack = model.network.pack
+    monkeypatch.setattr(model.network, "pack", lambda precision: packed.append(precision) or pack(precision))
+    first = model.generate("A", length=30, seed=1)
+    assert model.generate("A", length=30, seed=1) == first
+    model.score("The ferry")
+    assert packed == ["fp32"]
+    model.precision = "int8"
+    model.generate("A", length=30, seed=1)
+    assert packed == ["fp32", "int8"]
+    model.precision = "fp32"
+    model.network.parameters.values[...] = 0
+    assert model.generate("A", length=30, seed=1) == first
+    model.repack()
+    assert model.generate("A", length=30, seed=1) != first
+    assert packed == ["fp32", "int8", "fp32"]
+
+
+def test_a_precision_for_use_is_none_for_saving(model, tmp_path):
+    with pytest.raises(InputError, match="precision: expected fp32 or int8, got 'bf16'"):
+        model.save(tmp_path / "run", precision="bf16")
+    with pytest.raises(InputError, match="precision: expected fp32 or bf16 or int8, got 'int4'"):
+        textgru.load(model.run.path, precision="int4")
 
 
 def test_perplexity_is_that_of_the_mean_loss(model):

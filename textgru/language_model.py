@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from textgru.analysis.evaluate import Score, evaluate
-from textgru.core._stepping.token_step import PRECISIONS
+from textgru.core import PackedNetwork
 from textgru.errors import InputError, percent
 from textgru.generation.generate import stream
 from textgru.generation.sampling import Sampling
@@ -23,6 +24,9 @@ from textgru.runs.writer import NewRun
 from textgru.text.files import normalise
 from textgru.text.tokenizer import Tokenizer
 from textgru.typed import Range, check_fields
+
+PRECISIONS = ("fp32", "bf16", "int8")
+STORED_PRECISIONS = ("fp32", "int8")
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ class LanguageModel:
         print(model.generate("Once", length=300, seed=1))
 
     `run` is the run that it came from, or None. `precision` "int8" generates and scores with weights as 8-bit
-    integers: faster, the loss within a thousandth or so (docs/precision.md). An object must not be used by two threads
-    at once.
+    integers, "bf16" as bfloat16: faster, the loss within a thousandth or so (docs/precision.md). `generate`, `stream`,
+    `score` and `perplexity` may be called from several threads at once. They work with weights that are packed at
+    their first use: after a change of the network's weights call `repack`.
     """
 
     def __init__(
@@ -55,6 +60,28 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.run = run
         self.precision = precision
+        self._packed: dict[str, PackedNetwork] = {}  # by precision
+        self._packing = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy packs its own weights."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_packed", "_packing")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _packed={}, _packing=threading.Lock())
+
+    def packed(self) -> PackedNetwork:
+        """The network's weights in the model's precision, for sessions (textgru.core.Session); packed once."""
+        _check_precision(self.precision)
+        with self._packing:
+            if self.precision not in self._packed:
+                self._packed[self.precision] = self.network.pack(self.precision)
+            return self._packed[self.precision]
+
+    def repack(self) -> None:
+        """From now on the weights are what they are now. Texts that are being streamed go on with those before."""
+        with self._packing:
+            self._packed = {}
 
     def generate(
         self,
@@ -96,7 +123,7 @@ class LanguageModel:
         except (TypeError, ValueError) as error:
             raise InputError(f"seed: expected an integer from 0 up, a Generator or None, got {seed!r}") from error
         return stream(
-            self.network, self.tokenizer, normalise(prompt), wanted.length, sampling, rng, precision=self.precision,
+            self.packed(), self.tokenizer, normalise(prompt), wanted.length, sampling, rng,
             from_eos=self._reads_documents,
         )  # fmt: skip
 
@@ -118,7 +145,7 @@ class LanguageModel:
         tokens = self.tokenizer.encode(normalise(text))
         if len(tokens) < 2:
             raise InputError(f"text: expected at least 2 tokens, got {len(tokens)}; give a longer one")
-        score = evaluate(self.network, tokens, streams=1, precision=self.precision)
+        score = evaluate(self.packed(), tokens, streams=1)
         unknown = 0.0 if self.tokenizer.unk_id is None else float(np.mean(tokens == self.tokenizer.unk_id))
         if unknown:
             warnings.warn(f"{percent(unknown)} of the text's tokens are unknown to the model", stacklevel=2)
@@ -134,7 +161,7 @@ class LanguageModel:
         Settings and scores are those of the run that it came from. Raises InputError (a ValueError) where `out` can't
         be written, or holds a run and `overwrite` is false.
         """
-        _check_precision(precision)
+        _check_precision(precision, STORED_PRECISIONS)
         if not isinstance(overwrite, bool):
             raise InputError(f"overwrite: expected true or false, got {overwrite!r}")
         config: dict[str, Any] = {"network": network_settings(self.network.config)}
@@ -154,7 +181,7 @@ class LanguageModel:
 def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
     """The model in a run directory. Raises InputError (a ValueError) if there is none or it can't be read.
 
-    `precision` "fp32" or "int8": see LanguageModel; by default that in which the weights are stored.
+    `precision` "fp32", "bf16" or "int8": see LanguageModel; by default that in which the weights are stored.
     """
     found = Run.read(run)
     return LanguageModel(
@@ -162,6 +189,6 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
     )
 
 
-def _check_precision(precision: object) -> None:
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
+def _check_precision(precision: object, allowed: tuple[str, ...] = PRECISIONS) -> None:
+    if not isinstance(precision, str) or precision not in allowed:
+        raise InputError(f"precision: expected {' or '.join(allowed)}, got {precision!r}")

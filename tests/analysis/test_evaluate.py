@@ -18,9 +18,10 @@ def network():
 
 def walk(network, tokens):
     """The negative log-likelihood of each token but the first, one step at a time."""
-    state, losses = network.initial_state(1), []
-    for token, target in itertools.pairwise(tokens):
-        scores = network.step(np.array([token], np.intp), state)[0].astype(np.float64)
+    session, losses = network.session(), []
+    for token, target in itertools.pairwise(tokens.astype(int).tolist()):
+        session.step(token)
+        scores = session.logits[0].astype(np.float64)
         losses.append(np.log(np.exp(scores).sum()) - scores[target])
     return np.array(losses)
 
@@ -58,21 +59,24 @@ def test_units():
     assert Score(1e4, 1).perplexity == math.inf
 
 
-def test_int8_is_near_float32(network):
-    tokens = np.random.default_rng(0).integers(0, 7, 5000).astype(np.uint8)
-    exact, rounded = (evaluate(network, tokens, streams=1, precision=precision) for precision in ("fp32", "int8"))
-    assert rounded.tokens == exact.tokens
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("streams", [1, 4])
+def test_rounded_weights_are_near_float32(network, streams, precision):
+    tokens = np.random.default_rng(0).integers(0, 7, 5003).astype(np.uint8)
+    exact, rounded = (evaluate(network, tokens, streams=streams, precision=name) for name in ("fp32", precision))
+    assert rounded.tokens == exact.tokens == 5002
     assert 0 < abs(rounded.loss - exact.loss) < 0.002
+    assert evaluate(network.pack(precision), tokens, streams=streams) == rounded
 
 
-def test_int8_reads_a_long_text_in_pieces(network, monkeypatch):
-    tokens = np.random.default_rng(0).integers(0, 7, 300).astype(np.uint8)
-    whole = evaluate(network, tokens, precision="int8").loss
-    monkeypatch.setattr("textgru.analysis.evaluate.AT_A_TIME", 64)
-    assert evaluate(network, tokens, precision="int8").loss == pytest.approx(whole, rel=1e-12)
+def test_packed_weights_in_float32_score_the_same(network):
+    tokens = np.random.default_rng(0).integers(0, 7, 5003).astype(np.uint8)
+    for streams in (1, 4):
+        scores = [evaluate(what, tokens, streams=streams).loss for what in (network, network.pack())]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_progress(network, precision):
     told = []
     score = evaluate(

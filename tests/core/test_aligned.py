@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from textgru.core import Parameters
-from textgru.core._products.packing import pack, pack_int8
+from textgru.core._products.packing import pack, pack_bf16, pack_int8
 from textgru.core._support import aligned
 from textgru.core._support.workspace import Workspace
 
@@ -32,5 +32,5 @@ def test_what_the_kernels_read_most_is_aligned():
     parameters, matrix = Parameters({"w": (300, 7), "b": (5,)}, np.dtype(np.float32)), np.ones((70, 9), np.float32)
     views = parameters.views(parameters.values)
     arrays = [*views.values(), parameters.gradients, Workspace(np.dtype(np.float32)).get("x", 3, 5)]
-    arrays += [pack(matrix), *pack_int8(matrix)]
+    arrays += [pack(matrix), pack_bf16(matrix), *pack_int8(matrix)]
     assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)

@@ -29,8 +29,9 @@ def test_odd_calls_are_refused_or_end_well(seed, tmp_path):
 
 CALLS = """
 import numpy as np
-from textgru.core import GRU, AdamW, Embedding, Linear, WeightAverage, flatten, set_num_threads
-from textgru.core._stepping.token_step import TokenStep
+from textgru.core import (
+    GRU, AdamW, Embedding, Linear, PackedNetwork, Session, WeightAverage, flatten, set_num_threads
+)
 
 set_num_threads(2)
 layer = Linear(300, 200, seed=0)
@@ -101,12 +102,30 @@ for bad in (10**9, -(10**9)):
         assert (dtable[1:] == 0).all()
         assert (dtable[0] != 0).any()
 """,
-    "a step that was not made": """
-empty = TokenStep.__new__(TokenStep)
-numbers = np.zeros(3, np.intp)
-for call in (lambda: empty.step(0), lambda: empty.draw(1.0, 0.5), lambda: empty.generate(0, np.zeros(3), 1.0),
-             lambda: empty.losses(numbers, numbers)):
-    refused(call, RuntimeError)
+    "a session that is made by half, or twice": """
+refused(lambda: Session.__new__(Session), TypeError)
+refused(lambda: PackedNetwork.__new__(PackedNetwork), TypeError)
+parts = np.ones((7, 8), np.float32), GRU(8, 16, seed=0), Linear(16, 7, seed=0)
+packed = PackedNetwork(*parts)
+session = Session(packed, 2)
+for again in (lambda: packed.__init__(*parts), lambda: session.__init__(packed, 9)):
+    try:
+        again()
+    except TypeError:
+        pass
+assert session.rows == 2 and session.logits.shape == (2, 7)
+session.generate(np.zeros(2, np.intp), np.full((20, 2), 0.5), 1.0)
+del packed, parts
+session.generate(np.zeros(2, np.intp), np.full((20, 2), 0.5), 1.0)
+""",
+    "scores that are given another shape": """
+session = Session(PackedNetwork(np.ones((7, 8), np.float32), GRU(8, 16, seed=0), Linear(16, 7, seed=0)), 2)
+logits = session.logits
+refused(lambda: setattr(session, "logits", np.zeros((2, 7), np.float32)), AttributeError)
+logits[...] = np.nan
+refused(lambda: session.draw(1.0, np.full(2, 0.5)), ValueError)
+session.step(np.zeros(2, np.intp))
+assert np.isfinite(session.draw(1.0, np.full(2, 0.5))).all()
 """,
     "arrays that say something else than they are": """
 class Lying(np.ndarray):
@@ -132,8 +151,9 @@ def test_misuse(name):
 FORK = """
 import os, signal
 import numpy as np
-from textgru.core import GRU, AdamW, Linear, flatten, get_num_threads, set_num_threads, softmax_cross_entropy
-from textgru.core._stepping.token_step import TokenStep
+from textgru.core import (
+    GRU, AdamW, Linear, PackedNetwork, Session, flatten, get_num_threads, set_num_threads, softmax_cross_entropy
+)
 
 def everything():
     gru, output = GRU(100, 300, 2, seed=0), Linear(300, 300, seed=0)
@@ -144,7 +164,9 @@ def everything():
     softmax_cross_entropy(logits, np.zeros(len(logits), np.intp), dlogits=dlogits)
     gru.backward(output.backward(dlogits.reshape(20, 40, 300)))
     AdamW(parameters).step()
-    TokenStep(np.ones((300, 100), np.float32), gru, output).generate(0, np.full(20, 0.5), 1.0)
+    packed = PackedNetwork(np.ones((300, 100), np.float32), gru, output)
+    Session(packed).generate(0, np.full(20, 0.5), 1.0)
+    Session(packed, 30).read(np.zeros((20, 30), np.intp))
     return parameters.values.tobytes()
 
 set_num_threads(2)

@@ -1,12 +1,12 @@
-"""Weights as 8-bit integers, and a token step on them."""
+"""Weights as 8-bit integers, and sessions on them and on bfloat16."""
 
 import numpy as np
 import pytest
 
-from tests.reference import sigmoid
-from textgru.core import GRU, Linear, set_num_threads, simd
-from textgru.core._products.packing import pack_int8
-from textgru.core._stepping.token_step import TokenStep
+from tests.core.cells import every_cell
+from tests.core.networks import network, random_state
+from tests.reference import CELLS, bf16
+from textgru.core import PackedNetwork, Session, set_num_threads, simd
 from textgru.core.quantization import dequantize_rows, quantize_rows
 
 every_set = pytest.mark.parametrize("name", simd.supported_instruction_sets())
@@ -42,103 +42,83 @@ def test_zeros_and_numbers_too_small_to_divide():
     np.testing.assert_allclose(dequantize_rows(integers, scales), matrix, atol=0.01)
 
 
-@pytest.mark.parametrize("n", [1, 3, 17, 64])
-def test_packing(n):
-    matrix = np.random.default_rng(0).standard_normal((70, n)).astype(np.float32)
-    integers, scales = quantize_rows(matrix)
-    packed, packed_scales, offsets = pack_int8(matrix)
-    quads = -(-n // 4)
-    assert packed.shape == (2, quads, 64, 4)
-    rows = packed.transpose(0, 2, 1, 3).reshape(128, quads * 4)
-    np.testing.assert_array_equal(rows[:70, :n], integers)
-    assert not rows[70:].any()
-    assert not rows[:, n:].any()
-    np.testing.assert_array_equal(packed_scales, np.append(scales, np.zeros(58, np.float32)))
-    np.testing.assert_array_equal(offsets, -128 * rows.sum(axis=1, dtype=np.int32))
-
-
 def quantised(vector):
     """A vector as the step multiplies it: 127 steps up and down, to nearest."""
     step = np.abs(vector).max() / 127 or 1.0
     return np.floor(vector / step + 0.5) * step
 
 
-class Reference:
-    """The step in float64, with the weights of products quantised, and their vectors."""
-
-    def __init__(self, embedding, gru, output, table):
-        self.embedding, self.table = embedding.astype(np.float64), table
-        self.layers = [
-            {
-                which: (parameter(gru, f"weight_{which}_l{layer}"), gru.parameters[f"bias_{which}_l{layer}"])
-                for which in ("ih", "hh")
-            }
-            for layer in range(gru.num_layers)
-        ]
-        self.exact_ih = gru.parameters["weight_ih_l0"].astype(np.float64)
-        self.output, self.bias = parameter(output, "weight"), output.parameters["bias"]
-        self.reset_after = gru.reset_after
-
-    def step(self, token, state):
-        below = self.embedding[token]
-        for number, (layer, h) in enumerate(zip(self.layers, state, strict=True)):
-            w_ih, b_ih = layer["ih"]
-            w_hh, b_hh = layer["hh"]
-            in_table = number == 0 and self.table
-            x = (self.exact_ih @ below if in_table else w_ih @ quantised(below)) + b_ih
-            g = w_hh @ quantised(h)
-            below = cell(x, g, h, w_hh, b_hh, self.reset_after)
-            state[number] = below
-        return self.output @ quantised(below) + self.bias
+def rows_quantised(x):
+    return np.stack([quantised(row) for row in x])
 
 
-def parameter(layer, name):
-    return dequantize_rows(*quantize_rows(layer.parameters[name])).astype(np.float64)
+def dequantized(matrix):
+    return dequantize_rows(*quantize_rows(matrix)).astype(np.float64)
 
 
-def cell(x, g, h, w_hh, b_hh, reset_after):
-    """h_t from the products x = W_ih x_t + b_ih and g = W_hh h_{t-1}."""
-    (x_r, x_z, x_n), (g_r, g_z, g_n), (b_r, b_z, b_n) = (np.split(part, 3) for part in (x, g, b_hh))
-    r, z = sigmoid(x_r + g_r + b_r), sigmoid(x_z + g_z + b_z)
-    product = r * (g_n + b_n) if reset_after else np.split(w_hh, 3)[2] @ quantised(r * h) + b_n
-    n = np.tanh(x_n + product)
-    return (1 - z) * n + z * h
+def reference_step(kind, parts, token, state, *, table, weights, vectors):
+    """The scores and the state after a token, in float64, with the weights of products rounded by `weights`, and their
+    vectors by `vectors`; the first layer's input products are exact where there is a table."""
+    embedding, recurrent, output = parts
+    p = {name: array.astype(np.float64) for name, array in recurrent.parameters.items()}
+    below, after = embedding[token][None].astype(np.float64), []
+    for layer in range(recurrent.num_layers):
+        w_ih, w_hh = p[f"weight_ih_l{layer}"], weights(recurrent.parameters[f"weight_hh_l{layer}"])
+        exact = layer == 0 and table
+        projected = below @ w_ih.T if exact else vectors(below) @ weights(recurrent.parameters[f"weight_ih_l{layer}"]).T
+        before = tuple(array[layer].astype(np.float64) for array in state)
+        now = CELLS[kind](  # the input products are made already: times one
+            projected, before, np.eye(len(w_ih)), w_hh, p[f"bias_ih_l{layer}"], p[f"bias_hh_l{layer}"],
+            rounded=lambda x, h=before[0]: vectors(x) if x is h else x,
+        )  # fmt: skip
+        below = now[0]
+        after.append(now)
+    scores = vectors(below) @ weights(output.parameters["weight"]).T + output.parameters["bias"]
+    return scores, tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
 
 
-def network(vocab, inputs, hidden, layers, *, reset_after=True):
-    gru = GRU(inputs, hidden, layers, reset_after=reset_after, seed=1)
-    return numbers((vocab, inputs), 3), gru, Linear(hidden, vocab, seed=2)
+ROUNDED = {
+    "int8": {"weights": dequantized, "vectors": rows_quantised},
+    "bf16": {"weights": bf16, "vectors": bf16},
+}
 
 
-def check(vocab, inputs, hidden, layers, *, reset_after=True):
+def check(kind, precision, vocab, inputs, hidden, layers):
     """One step from each of some states: rounding at a boundary may go either way, so most of the scores."""
-    embedding, gru, output = network(vocab, inputs, hidden, layers, reset_after=reset_after)
-    step = TokenStep(embedding, gru, output, precision="int8")
-    reference = Reference(embedding, gru, output, table=vocab <= 1024)
+    parts = network(kind, vocab, inputs, hidden, layers)
+    packed = PackedNetwork(*parts, precision=precision)
     for number in range(3):
-        h_0 = np.tanh(numbers((layers, hidden), number))
-        step.state[...] = h_0
-        step.step(number % vocab)
-        state = h_0.astype(np.float64)
-        wanted = reference.step(number % vocab, state)
-        np.testing.assert_allclose(step.state, state, atol=0.02)
-        np.testing.assert_allclose(step.logits, wanted, atol=0.05)
-        assert np.median(np.abs(step.logits - wanted)) < 0.005
+        for rows in (1, 8):
+            session, h_0 = Session(packed, rows), random_state(packed, rows, seed=number)
+            session.state = h_0
+            tokens = (number + np.arange(rows)) % vocab
+            session.step(tokens)
+            for row in (0, rows - 1):
+                scores, state = reference_step(
+                    kind, parts, tokens[row], [array[:, row : row + 1] for array in h_0], table=vocab <= 1024,
+                    **ROUNDED[precision],
+                )  # fmt: skip
+                for got, wanted in zip(session.state, state, strict=True):
+                    np.testing.assert_allclose(got[:, row], wanted[:, 0], atol=0.02)
+                np.testing.assert_allclose(session.logits[row], scores[0], atol=0.05)
+                assert np.median(np.abs(session.logits[row] - scores[0])) < 0.005
 
 
-@pytest.mark.parametrize("reset_after", [True, False], ids=["reset-after", "reset-before"])
+@pytest.mark.parametrize("precision", ROUNDED)
+@every_cell
 @every_set
 @pytest.mark.parametrize("hidden", [1, 3, 17, 64, 65])
-def test_a_step_equals_the_reference(hidden, name, reset_after):
+def test_a_step_equals_the_reference(hidden, name, kind, precision):
     simd.set_instruction_set(name)
     for vocab, layers in ((3, 1), (65, 2)):
-        check(vocab, 7, hidden, layers, reset_after=reset_after)
+        check(kind, precision, vocab, 7, hidden, layers)
 
 
+@pytest.mark.parametrize("precision", ROUNDED)
 @every_set
-def test_a_large_vocabulary(name):
+def test_a_large_vocabulary(name, precision):
     simd.set_instruction_set(name)
-    check(1030, 17, 65, 2)
+    check("gru", precision, 1030, 17, 65, 2)
 
 
 def test_instruction_sets_and_threads_give_the_same_integers():
@@ -148,23 +128,11 @@ def test_instruction_sets_and_threads_give_the_same_integers():
         for threads in (1, 2, 5):
             simd.set_instruction_set(name)
             set_num_threads(threads)
-            step = TokenStep(*network(300, 9, 320, 2), precision="int8")
-            step.state[...] = np.tanh(numbers((2, 320), 4))
-            step.step(7)
-            results.append((name, step.logits.copy()))
+            packed = PackedNetwork(*network("gru", 300, 9, 320, 2), precision="int8")
+            session = Session(packed, 3)
+            session.state = random_state(packed, 3)
+            session.step(np.array([7, 8, 9]))
+            results.append((name, session.logits.copy()))
     for name, logits in results[1:]:
         np.testing.assert_allclose(logits, results[0][1], atol=0.03, err_msg=name)
         assert np.median(np.abs(logits - results[0][1])) < 0.003, name
-
-
-def test_it_is_a_quarter_of_the_weights():
-    parts = network(65, 64, 256, 1)
-    assert TokenStep(*parts, precision="int8").nbytes * 4 == TokenStep(*parts).nbytes
-
-
-def test_what_cannot_be_quantised_is_named():
-    with pytest.raises(ValueError, match="precision: expected one of fp32, int8, got 'int4'"):
-        TokenStep(*network(5, 3, 4, 1), precision="int4")
-    gru, output = GRU(3, 4, dtype=np.float64, seed=1), Linear(4, 5, dtype=np.float64, seed=1)
-    with pytest.raises(TypeError, match="precision: int8 needs float32 parameters, these are float64"):
-        TokenStep(np.zeros((5, 3)), gru, output, precision="int8")

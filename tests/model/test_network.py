@@ -79,12 +79,12 @@ def test_loss_equals_the_reference(config):
     np.testing.assert_allclose(losses.reshape(-1), wanted, rtol=1e-10)
     np.testing.assert_allclose(new_state, last, rtol=1e-10)
     np.testing.assert_allclose(same_state, last, rtol=1e-10)
-    stepped = tuple(array.copy() for array in state)
+    session = network.session(5)
+    session.state = state
     for t in range(9):
-        scores = network.step(tokens[t], stepped)
-        np.testing.assert_allclose(scores, logits[t], rtol=1e-9)
-    np.testing.assert_allclose(stepped, last, rtol=1e-10)
-    np.testing.assert_allclose(network.advance(tokens, state), last, rtol=1e-10)
+        session.step(tokens[t])
+        np.testing.assert_allclose(session.logits, logits[t], rtol=1e-9)
+    np.testing.assert_allclose(session.state, last, rtol=1e-10)
 
 
 def test_dropout_is_off_outside_training():
@@ -239,9 +239,9 @@ def test_threads_make_no_difference_to_a_bit(vocab, steps, batch, precision, set
         tokens = np.random.default_rng(1).integers(0, vocab, (steps, batch))
         loss, state = network.loss_and_grad(tokens, tokens, network.initial_state(batch))
         losses, state = network.losses(tokens, tokens, state)
-        scores = network.step(tokens[0], state).tobytes()
-        step = network.token_step(tuple(array[:, :1].copy() for array in state))
-        step.step(0)
+        session = network.session(batch)
+        session.state = state
+        session.step(tokens[0])
         gradients = network.parameters.gradients.tobytes()
-        results.add((loss, gradients, losses.tobytes(), np.stack(state).tobytes(), scores, step.logits.tobytes()))
+        results.add((loss, gradients, losses.tobytes(), np.stack(state).tobytes(), session.logits.tobytes()))
     assert len(results) == 1

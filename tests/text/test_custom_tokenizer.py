@@ -155,13 +155,13 @@ def test_the_first_new_word_keeps_its_blank(family, expected):
 @pytest.mark.parametrize("family", sorted(FILES.keys() - {"words_only", "llama"}))
 def test_a_generated_text_is_that_of_its_tokens(family):
     tokenizer = load(family)
-    network = Network(NetworkConfig(tokenizer.vocab_size, 8, 8, 1), seed=3)
+    packed = Network(NetworkConfig(tokenizer.vocab_size, 8, 8, 1), seed=3).pack()
     prompt = tokenizer.encode("The ferry")
     rng = [np.random.default_rng(0) for _ in range(2)]
-    drawn = list(draw_tokens(network, prompt, 200, Sampling(1.0), rng[0], never=tokenizer.unk_id))
+    drawn = list(draw_tokens(packed, prompt, 200, Sampling(1.0), rng[0], never=tokenizer.unk_id))
     if tokenizer.eos_id in drawn:
         drawn = drawn[: drawn.index(tokenizer.eos_id)]
-    got = "".join(stream(network, tokenizer, "The ferry", 200, Sampling(1.0), rng[1]))
+    got = "".join(stream(packed, tokenizer, "The ferry", 200, Sampling(1.0), rng[1]))
     whole = tokenizer.decode([*prompt.tolist(), *drawn])
     assert tokenizer.unk_id not in drawn
     assert (tokenizer.decode(prompt) + got).rstrip("\ufffd") == whole.rstrip("\ufffd")

@@ -95,9 +95,11 @@ def test_a_model_begins_and_ends_a_document(kind, files, tmp_path):
     for settings in ({"seed": 1}, {"seed": 1, "top_k": 5}, {"temperature": 0}):
         parameters = loaded.network.output.parameters["bias"]
         parameters[loaded.tokenizer.eos_id] = -1e9
+        loaded.repack()
         whole = loaded.generate("The", length=200, **settings)
         assert "<|endoftext|>" not in whole
         parameters[loaded.tokenizer.eos_id] = 1e9
+        loaded.repack()
         assert loaded.generate("The", length=200, **settings) == "The", "the end of the document is drawn at once"
         assert list(loaded.stream(length=200, **settings)) == []
 
@@ -115,8 +117,9 @@ def test_without_a_prompt_it_starts_after_the_end_of_a_document(kind, files, tmp
     bias[never] = -1e9
     first = {}
     for token in (newline, tokenizer.eos_id):
-        scores = network.step(np.array([token], np.intp), network.initial_state(1))
-        first[token] = tokenizer.decode([int(np.argmax(scores[0]))])
+        session = network.session()
+        session.step(token)
+        first[token] = tokenizer.decode([int(np.argmax(session.logits[0]))])
     assert first[newline] != first[tokenizer.eos_id]
     assert model.generate(length=1, temperature=0) == first[tokenizer.eos_id]
     assert model.generate("\n", length=1, temperature=0) == "\n" + first[newline]

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textgru.core import PackedNetwork, Session
 from textgru.model.network import Network
 
 STREAMS = 32
 SHORTEST_STREAM = 1000  # tokens; a stream starts without context, so that few and long ones are fairer
 WINDOW = 4096  # tokens, of all streams together, that are read in one call
-AT_A_TIME = 65_536  # tokens that are read one after another in one call
 
 
 class Score(NamedTuple):
@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 
 def evaluate(
-    network: Network,
+    network: Network | PackedNetwork,
     tokens: np.ndarray,
     *,
     streams: int = STREAMS,
@@ -46,24 +46,19 @@ def evaluate(
     """Scores every token (n,) but the first, given those before it; n must be at least 2.
 
     A long text is cut into up to `streams` contiguous streams that are read side by side; each carries its state from
-    its start to its end. streams=1 is exact, and slower. `precision` "int8" takes the weights as 8-bit integers, as
-    sampling in int8 does, and reads the text as one stream. `on_progress` is called with the tokens scored so far and
-    all that there are. Raises ValueError for fewer than two tokens.
+    its start to its end. streams=1 is exact, and slower. `precision` "bf16" or "int8" takes the weights as sampling in
+    that precision does; those of a PackedNetwork are in its own, and such a one may be used in several threads at once.
+    `on_progress` is called with the tokens scored so far and all that there are. Raises ValueError for fewer than two
+    tokens.
     """
     targets = len(tokens) - 1
     if targets < 1:
         raise ValueError(f"tokens: expected at least 2, got {len(tokens)}")
-    if precision != "fp32":
-        step, total = network.token_step(network.initial_state(1), precision=precision), 0.0
-        for first in range(0, targets, AT_A_TIME):
-            read = tokens[first : first + AT_A_TIME + 1].astype(np.intp)
-            total += float(step.losses(read[:-1], read[1:]).sum())
-            if on_progress is not None:
-                on_progress(first + len(read) - 1, targets)
-        return Score(total / targets, targets)
+    if isinstance(network, Network) and precision != "fp32":
+        network = network.pack(precision)
     rows = max(1, min(streams, targets // SHORTEST_STREAM))
     per_row = targets // rows
-    state = network.initial_state(rows)
+    reader = _Reader(network, rows)
     total = 0.0
     steps = max(1, WINDOW // rows)
     for first in range(0, per_row, steps):
@@ -71,13 +66,37 @@ def evaluate(
         window = np.stack(
             [tokens[row * per_row + first : row * per_row + last + 1] for row in range(rows)], axis=1
         ).astype(np.intp)
-        losses, state = network.losses(np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:]), state)
-        total += float(losses.sum())
+        total += reader.losses(window)
         if on_progress is not None:
             on_progress(last * rows, targets)
     rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
     if len(rest) > 1:
-        last_state = tuple(np.ascontiguousarray(array[:, -1:]) for array in state)
-        losses, _ = network.losses(rest[:-1, None].copy(), rest[1:, None].copy(), last_state)
-        total += float(losses.sum())
+        total += reader.last_row().losses(rest[:, None])
     return Score(total / targets, targets)
+
+
+class _Reader:
+    """Some streams that a network reads side by side, itself or with packed weights."""
+
+    def __init__(self, network: Network | PackedNetwork, rows: int) -> None:
+        self.network = network
+        self.session = Session(network, rows) if isinstance(network, PackedNetwork) else None
+        self.state = network.initial_state(rows) if isinstance(network, Network) else ()
+
+    def losses(self, window: np.ndarray) -> float:
+        """The sum of the losses of tokens (T + 1, B), each given those before it; the state goes on."""
+        tokens, targets = np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:])
+        if self.session is not None:
+            return float(self.session.losses(tokens, targets).sum())
+        assert isinstance(self.network, Network)
+        losses, self.state = self.network.losses(tokens, targets, self.state)
+        return float(losses.sum())
+
+    def last_row(self) -> _Reader:
+        """The last stream alone, from here on."""
+        alone = _Reader(self.network, 1)
+        state = self.state if self.session is None else self.session.state
+        alone.state = tuple(np.ascontiguousarray(array[:, -1:]) for array in state)
+        if alone.session is not None:
+            alone.session.state = alone.state
+        return alone

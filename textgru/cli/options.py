@@ -39,8 +39,8 @@ def threads_option(function: Function) -> Function:
 def precision_option(function: Function) -> Function:
     """--precision of the commands that use a trained model."""
     return click.option(
-        "--precision", type=click.Choice(["fp32", "int8"]),
-        help="int8: weights as 8-bit integers, faster.  [default: as the run is stored]",
+        "--precision", type=click.Choice(["fp32", "bf16", "int8"]),
+        help="bf16, int8: weights as bfloat16 or 8-bit integers, faster.  [default: as the run is stored]",
     )(function)  # fmt: skip
 
 

@@ -8,6 +8,8 @@ What stands in its rooms whose names begin with an underscore is not checked aga
 from textgru.core._products.products import Products
 from textgru.core._products.quantization import dequantize_rows, quantize_rows
 from textgru.core._sequence.row_order import RowOrder
+from textgru.core._stepping.packed_network import PackedNetwork
+from textgru.core._stepping.session import Session
 from textgru.core._support.checks import check_array, check_index
 from textgru.core._support.machine import available_cpus, memory_bytes
 from textgru.core._support.threads import get_num_threads, set_num_threads
@@ -30,10 +32,12 @@ __all__ = [
     "Embedding",
     "Layer",
     "Linear",
+    "PackedNetwork",
     "Parameters",
     "Products",
     "Recurrent",
     "RowOrder",
+    "Session",
     "WeightAverage",
     "Workspace",
     "available_cpus",

@@ -8,35 +8,30 @@ from time import perf_counter
 
 import numpy as np
 
+from textgru.core import PackedNetwork, Session
 from textgru.errors import TextgruError
 from textgru.generation.sampling import Sampling
-from textgru.model.network import Network
 from textgru.text.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
-PROMPT_STEPS = 256
 FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
 
 
 def draw_tokens(
-    network: Network,
+    packed: PackedNetwork,
     prompt: np.ndarray,
     length: int,
     sampling: Sampling,
     rng: np.random.Generator,
     *,
     never: int | None = None,
-    precision: str = "fp32",
 ) -> Generator[int, None, None]:
     """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
 
     The token `never`, where given, is not drawn. Each token takes one number from `rng`, however many are drawn.
-    `precision`: that of textgru.core._stepping.token_step.TokenStep.
     """
-    state = network.initial_state(1)
-    for first in range(0, len(prompt) - 1, PROMPT_STEPS):
-        state = network.advance(prompt[first : min(first + PROMPT_STEPS, len(prompt) - 1), None], state)
-    step = network.token_step(state, precision=precision)
+    session = Session(packed)
+    session.read(prompt[:-1])
     token = int(prompt[-1])
     if sampling.plain:
         at_a_time = FEWEST_AT_A_TIME
@@ -45,7 +40,7 @@ def draw_tokens(
             u = rng.random(min(at_a_time, length))
             began = perf_counter()
             try:
-                drawn = step.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
+                drawn = session.generate(token, u, sampling.temperature, -1 if never is None else never).tolist()
             except ValueError as error:
                 raise TextgruError("the model gives no finite scores to draw from: its weights are damaged") from error
             if perf_counter() - began < LONGEST_AT_A_TIME / 2:
@@ -62,22 +57,21 @@ def draw_tokens(
             length -= len(drawn)
         return
     for _ in range(length):
-        step.step(token)
+        session.step(token)
         if never is not None:
-            step.logits[never] = -np.inf
-        token = sampling.draw(step.logits, rng)
+            session.logits[0, never] = -np.inf
+        token = sampling.draw(session.logits[0], rng)
         yield token
 
 
 def stream(
-    network: Network,
+    packed: PackedNetwork,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
     sampling: Sampling,
     rng: np.random.Generator,
     *,
-    precision: str = "fp32",
     from_eos: bool = True,
 ) -> Iterator[str]:
     """Yields the text of `length` new tokens after the prompt, piece by piece, whole characters only; less where the
@@ -85,7 +79,7 @@ def stream(
 
     Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
     `from_eos` is true, else as at the beginning of a line. The unknown token is never drawn. Bytes at the end that make
-    no whole character are left out. `precision`: "fp32" or "int8", as in draw_tokens.
+    no whole character are left out.
     """
     tokens = tokenizer.encode(prompt or DEFAULT_START)
     if not prompt and from_eos and tokenizer.eos_id is not None:
@@ -93,7 +87,7 @@ def stream(
     if not len(tokens):
         tokens = np.zeros(1, np.intp)
     decoder = tokenizer.decoder(tokens if prompt else None)
-    drawn = draw_tokens(network, tokens, length, sampling, rng, never=tokenizer.unk_id, precision=precision)
+    drawn = draw_tokens(packed, tokens, length, sampling, rng, never=tokenizer.unk_id)
     with closing(drawn):
         for token in drawn:
             if token == tokenizer.eos_id:

@@ -12,17 +12,18 @@ from textgru.core import (
     RNN,
     Embedding,
     Linear,
+    PackedNetwork,
     Parameters,
     Products,
     Recurrent,
     RowOrder,
+    Session,
     Workspace,
     check_array,
     check_index,
     flatten,
     softmax_cross_entropy,
 )
-from textgru.core._stepping.token_step import TokenStep
 from textgru.model.config import LOGITS_BYTES, NetworkConfig
 
 CELLS: dict[str, type[Recurrent[Any]]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
@@ -167,34 +168,16 @@ class Network:
             losses[chunk] = softmax_cross_entropy(logits, targets[chunk])
         return order.put(losses), state
 
-    def advance(self, tokens: np.ndarray, state: State) -> State:
-        """The state after reading tokens (T, B) intp from `state` on."""
-        self._check(tokens, tokens)
-        order, weight = RowOrder(*tokens.shape), self.embedding.parameters["weight"]
-        return self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)[1]
+    def pack(self, precision: str = "fp32") -> PackedNetwork:
+        """The weights as they are now, for sessions: "fp32", "bf16" or "int8" (textgru.core.PackedNetwork)."""
+        return PackedNetwork(self.embedding.parameters["weight"], self.recurrent, self.output, precision=precision)
 
-    def token_step(self, state: State, *, precision: str = "fp32") -> TokenStep:
-        """The fast way to read one token after another, with the weights as they are now, from a state of one row.
+    def session(self, rows: int = 1, *, precision: str = "fp32") -> Session:
+        """The fast way to read and draw tokens, with the weights as they are now, from a state of zeros.
 
-        `precision` "int8" takes the weights as 8-bit integers.
+        They are packed anew each time: more sessions than one share what `pack` gives.
         """
-        step = TokenStep(self.embedding.parameters["weight"], self.recurrent, self.output, precision=precision)
-        step.state[...] = state[0][:, 0]
-        return step
-
-    def step(self, tokens: np.ndarray, state: State) -> np.ndarray:
-        """The scores (B, V) of the token after `tokens` (B,) intp; `state` is updated in place.
-
-        The scores are a view that the next call writes over.
-        """
-        tokens = np.array(tokens[None, :])
-        self._check(tokens, tokens)
-        weight, order = self.embedding.parameters["weight"], RowOrder(*tokens.shape)
-        y, after = self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)
-        for array, new in zip(state, after, strict=True):
-            array[...] = new
-        logits = self._workspace.get("step", tokens.size, self.config.vocab_size)
-        return order.put(self.output.forward(y, training=False, out=logits))[0]
+        return Session(self.pack(precision), rows)
 
     def _dropout_key(self, probability: float) -> int:
         """That of a new mask; 0 where there is no dropout."""

@@ -140,7 +140,7 @@ class RunningTraining:
         """What the weights that would be saved now write; from a seed of its own, so that training goes on the same."""
         rng = np.random.default_rng([self.config.seed, step])
         with self.trainer.weights_in_use():
-            return "".join(generated(self.network, self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
+            return "".join(generated(self.network.pack(), self.tokenizer, "", SAMPLE_LENGTH, SAMPLING, rng))
 
     @property
     def can_go_on(self) -> bool:

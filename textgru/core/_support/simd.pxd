@@ -100,6 +100,9 @@ cdef extern from "kernels.h" nogil:
         void (*matvec)(
             size_t blocks, size_t quads, const int8_t* packed, const float* scale, const int32_t* offset,
             const float* b, const uint8_t* q, float step, float* y) noexcept nogil
+        void (*multiply)(
+            size_t m, size_t blocks, size_t quads, const int8_t* packed, const float* scale, const int32_t* offset,
+            const float* b, const uint8_t* q, size_t q_row, const float* step, float* y, size_t y_row) noexcept nogil
 
     ctypedef struct textgru_kernels:
         const char* name

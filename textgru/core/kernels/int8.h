@@ -41,6 +41,20 @@ static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRI
 #ifdef __AVX512VNNI__
 #define INT8_IS_FAST 1
 
+/* y (16) = b + step * scale * sum; the same for one row and for many, so that their bits agree. */
+static inline void finish_int8(__m512i sum, const float *scale, const float *b, float step, float *y)
+{
+    const __m512 factor = _mm512_mul_ps(_mm512_set1_ps(step), _mm512_loadu_ps(scale));
+    _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, _mm512_loadu_ps(b)));
+}
+
+static inline __m512i four_int8(const uint8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, 4);
+    return _mm512_set1_epi32(four);
+}
+
 static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT packed, const float *RESTRICT scale,
                         const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q,
                         float step, float *RESTRICT y)
@@ -56,26 +70,67 @@ static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT pack
         size_t i = 0;
         for (; i + 2 <= quads; i += 2)
             for (int half = 0; half < 2; half++) {
-                int32_t four;
-                memcpy(&four, q + (i + half) * 4, 4);
-                const __m512i x = _mm512_set1_epi32(four);
+                const __m512i x = four_int8(q + (i + half) * 4);
                 for (int v = 0; v < 4; v++)
                     sum[half][v] =
                         _mm512_dpbusd_epi32(sum[half][v], x, _mm512_loadu_si512(w + ((i + half) * 4 + v) * 64));
             }
-        if (i < quads) {
-            int32_t four;
-            memcpy(&four, q + i * 4, 4);
+        if (i < quads)
             for (int v = 0; v < 4; v++)
-                sum[0][v] =
-                    _mm512_dpbusd_epi32(sum[0][v], _mm512_set1_epi32(four), _mm512_loadu_si512(w + (i * 4 + v) * 64));
-        }
-        for (int v = 0; v < 4; v++) {
+                sum[0][v] = _mm512_dpbusd_epi32(sum[0][v], four_int8(q + i * 4),
+                                                _mm512_loadu_si512(w + (i * 4 + v) * 64));
+        for (size_t v = 0; v < 4; v++) {
             const size_t row = first + 16 * v;
-            const __m512 total = _mm512_cvtepi32_ps(_mm512_add_epi32(sum[0][v], sum[1][v]));
-            const __m512 factor = _mm512_mul_ps(_mm512_set1_ps(step), _mm512_loadu_ps(scale + row));
-            _mm512_storeu_ps(y + row, _mm512_fmadd_ps(total, factor, _mm512_loadu_ps(b + row)));
+            finish_int8(_mm512_add_epi32(sum[0][v], sum[1][v]), scale + row, b + row, step, y + row);
         }
+    }
+}
+
+/* Some rows by 64 columns; `rows` is a constant where it is called, so that the sums are registers. */
+static inline __attribute__((always_inline)) void tile_int8(const int rows, size_t quads, const int8_t *w,
+                                                            const float *scale, const int32_t *offset,
+                                                            const float *b, const uint8_t *q, size_t q_row,
+                                                            const float *step, float *y, size_t y_row)
+{
+    __m512i sum[TILE_ROWS][4];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < 4; v++)
+            sum[r][v] = _mm512_loadu_si512(offset + 16 * v);
+    }
+    for (size_t i = 0; i < quads; i++) {
+        __m512i four[4];
+        PREFETCH(w + (quads + i) * 256);
+        UNROLL
+        for (int v = 0; v < 4; v++)
+            four[v] = _mm512_loadu_si512(w + (i * 4 + v) * 64);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const __m512i x = four_int8(q + r * q_row + i * 4);
+            UNROLL
+            for (int v = 0; v < 4; v++) {
+                sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], x, four[v]);
+                KEEP_IN_REGISTER(sum[r][v]);
+            }
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < 4; v++)
+            finish_int8(sum[r][v], scale + 16 * v, b + 16 * v, step[r], y + r * y_row + 16 * v);
+    }
+}
+
+static void some_rows_int8(size_t rows, size_t quads, const int8_t *w, const float *scale, const int32_t *offset,
+                           const float *b, const uint8_t *q, size_t q_row, const float *step, float *y, size_t y_row)
+{
+    switch (rows) {
+#define CASE(r)                                                                                                      \
+    case r: tile_int8(r, quads, w, scale, offset, b, q, q_row, step, y, y_row); break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#undef CASE
     }
 }
 
@@ -105,4 +160,27 @@ static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT pack
     }
 }
 
+static void some_rows_int8(size_t rows, size_t quads, const int8_t *w, const float *scale, const int32_t *offset,
+                           const float *b, const uint8_t *q, size_t q_row, const float *step, float *y, size_t y_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        matvec_int8(1, quads, w, scale, offset, b, q + r * q_row, step[r], y + r * y_row);
+}
+
 #endif
+
+static void multiply_int8(size_t m, size_t blocks, size_t quads, const int8_t *packed, const float *scale,
+                          const int32_t *offset, const float *b, const uint8_t *q, size_t q_row, const float *step,
+                          float *y, size_t y_row)
+{
+    const size_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+    for (size_t block = 0; block < blocks; block++) {
+        const size_t first = block * TEXTGRU_PACKED_COLUMNS;
+        for (size_t tile = 0; tile < tiles; tile++) {
+            const size_t row = m * tile / tiles;
+            some_rows_int8(m * (tile + 1) / tiles - row, quads, packed + first * quads * 4, scale + first,
+                           offset + first, b + first, q + row * q_row, q_row, step + row, y + row * y_row + first,
+                           y_row);
+        }
+    }
+}

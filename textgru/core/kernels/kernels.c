@@ -173,5 +173,5 @@ extern const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA);
 const textgru_kernels CONCATENATE(textgru_kernels_, TEXTGRU_ISA) = {
     STRING(TEXTGRU_ISA), INT8_IS_FAST,      BF16_IS_FAST,
     VECTOR_FLOATS >= 8,  TABLE(f32),        TABLE(f64),
-    PRODUCTS(f32, 1),    PRODUCTS(bf16, 2), { quantize_int8, quantize_row_int8, matvec_int8 }
+    PRODUCTS(f32, 1),    PRODUCTS(bf16, 2), { quantize_int8, quantize_row_int8, matvec_int8, multiply_int8 }
 };

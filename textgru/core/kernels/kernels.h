@@ -116,8 +116,8 @@ typedef struct {
                  const float *start, size_t start_row, float *c, size_t c_row);
 } textgru_products;
 
-/* Products of 8-bit integers: rows of weights times one vector. Weights (blocks, quads, 64, 4): 64 rows side by side,
- * four neighbours along k together; the vector in 0 .. 255, 128 being zero. Sums are exact, in int32. */
+/* Products of 8-bit integers: rows of weights times vectors. Weights (blocks, quads, 64, 4): 64 rows side by side, four
+ * neighbours along k together; a vector in 0 .. 255, 128 being zero. Sums are exact, in int32. */
 typedef struct {
     /* q (n rounded up to a multiple of 4) = 128 + x / step, to nearest; returns step = max |x| / 127, or 1 for zeros
      */
@@ -127,6 +127,10 @@ typedef struct {
     /* y (blocks * 64) = b + step * scale * (W (q - 128)); offset = -128 * the sum of each row of W */
     void (*matvec)(size_t blocks, size_t quads, const int8_t *packed, const float *scale, const int32_t *offset,
                    const float *b, const uint8_t *q, float step, float *y);
+    /* the same for m vectors q (m, q_row) with steps (m): y (m, y_row), of which blocks * 64 columns; the same bits */
+    void (*multiply)(size_t m, size_t blocks, size_t quads, const int8_t *packed, const float *scale,
+                     const int32_t *offset, const float *b, const uint8_t *q, size_t q_row, const float *step,
+                     float *y, size_t y_row);
 } textgru_int8;
 
 typedef struct {
