@@ -14,6 +14,7 @@ from textgru.errors import InputError, TextgruError
 from textgru.generation.generate import random_numbers
 from textgru.generation.settings import GenerationSettings, Settings
 from textgru.text.files import normalise
+from textgru.typed import shown
 
 if TYPE_CHECKING:
     from textgru.generation.state import State
@@ -62,7 +63,7 @@ class Conversation:
     def __init__(self, model: LanguageModel, state: State | None, settings: dict[str, Any]) -> None:
         self._model, self._begin, self._settings = model, state, settings
         self._state = state
-        self._text = ""
+        self._end = ""  # of the text so far
         self._before: list[tuple[State | None, str]] = []
         self._rng = self._seeded()
 
@@ -76,7 +77,7 @@ class Conversation:
         except TextgruError as error:
             click.echo(f"({error})")
             return
-        self._before.append((self._state, self._text))
+        self._before.append((self._state, self._end))
         stopped: list[int] = []
         with asked(stopped.append):
             parts = [text]
@@ -87,7 +88,7 @@ class Conversation:
                     break
             rest = stream.close() if stopped else ""
             click.echo(rest)
-        self._text += "".join(parts) + rest
+        self._end = (self._end + "".join(parts) + rest)[-SHOWN_END:]
         self._state = stream.state
 
     def command(self, line: str) -> bool:
@@ -103,8 +104,8 @@ class Conversation:
         elif name == "undo":
             self._undo()
         elif name == "reset":
-            self._before.append((self._state, self._text))
-            self._state, self._text = self._begin, ""
+            self._before.append((self._state, self._end))
+            self._state, self._end = self._begin, ""
         elif name in _names():
             self._set(name, value)
         else:
@@ -114,15 +115,14 @@ class Conversation:
     def _show(self) -> None:
         for name in _names():
             value = self._settings.get(name)
-            click.echo(f"{name.replace('_', '-'):<14}{'off' if value in (None, ()) else value}")
+            click.echo(f"{name.replace('_', '-'):<14}{'off' if value in (None, ()) else shown(value)}")
 
     def _undo(self) -> None:
         if not self._before:
             click.echo("(nothing to take back)")
             return
-        self._state, self._text = self._before.pop()
-        end = self._text[-SHOWN_END:]
-        click.echo(f"(it ends with {end!r})" if end else "(back at the beginning)")
+        self._state, self._end = self._before.pop()
+        click.echo(f"(it ends with {self._end!r})" if self._end else "(back at the beginning)")
 
     def _set(self, name: str, value: str) -> None:
         wanted = {**self._settings, name: _value(name, value)}

@@ -87,14 +87,17 @@ class Finder:
         self._strings = sorted(set(strings), key=len, reverse=True)
         self._patterns = patterns
         self._left = most
-        longest = max((len(string) for string in self._strings), default=0)
-        self._kept = max([longest, *(searched for _, searched in patterns)]) + 1
-        self._text = ""  # the end of what has come
+        self._kept = 1 + max((searched for _, searched in patterns), default=-1)
+        self._text = ""  # the end of what has come, at least what is held
         self._held = 0  # characters at its end that are not shown yet
+        self._firsts = frozenset(string[0] for string in self._strings)
+        self._only_strings = not patterns and most is None
         self.finish_reason: FinishReason | None = "length" if most == 0 else None
 
     def feed(self, text: str) -> str:
         """What can be shown, now that a token's text has come."""
+        if self._only_strings and not (self._held or self.finish_reason) and self._firsts.isdisjoint(text):
+            return text  # nothing begins in it
         if not text or self.finish_reason:
             return ""
         new = len(text) + self._held  # characters that are not shown yet
@@ -106,7 +109,7 @@ class Finder:
             return self._limited(self._text[len(self._text) - new : end])
         self._held = self._may_begin()
         ready = self._text[len(self._text) - new : len(self._text) - self._held]
-        self._text = self._text[-max(self._kept, self._held) :]
+        self._text = self._text[max(0, len(self._text) - max(self._kept, self._held)) :]
         return self._limited(ready)
 
     def rest(self) -> str:
