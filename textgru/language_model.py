@@ -23,6 +23,7 @@ from textgru.generation.settings import GenerationSettings, Settings
 from textgru.generation.starts import Start, begin, follow
 from textgru.generation.state import RandomState, State, start_of, state_of
 from textgru.generation.stream import Stream
+from textgru.generation.text import text_of
 from textgru.model.network import Network
 from textgru.paths import given_path
 from textgru.runs.metrics import training_seconds
@@ -160,6 +161,8 @@ class LanguageModel:
         `log_probabilities`: with the natural logarithms of the tokens' probabilities by the model itself, at
         temperature 1 and without any other control. Settings: stream.
         """
+        if isinstance(prompts, str):
+            raise InputError(f"prompts: expected several strings, got {shown(prompts)}; give a list")
         sampling, stopping, seed = Settings.of(settings)
         numbers = random_numbers(_seed(seed, state))
         starts = self._starts(prompts, state)
@@ -188,8 +191,7 @@ class LanguageModel:
         start = self._start(_checked(prompt), state)
         tokenizer = self.tokenizer
         found = beam_search(self.packed(), start, settings, eos=tokenizer.eos_id, never=tokenizer.unk_id)
-        before = len(tokenizer.decode(list(start.recent)))
-        return [(tokenizer.decode([*start.recent, *one.tokens])[before:], one) for one in found]
+        return [(text_of(tokenizer, start, one.tokens), one) for one in found]
 
     def prime(self, text: str = "", state: State | None = None) -> State:
         """The state after a text, for stream; after `state` and the text, if one is given. Without both it is where

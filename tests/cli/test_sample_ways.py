@@ -131,6 +131,7 @@ def test_what_makes_no_sense_is_one_line(fails, run, tmp_path):
         (["--stop", ""], "stop: expected strings of at least one character"),
         (["--stop-regex", "("], "stop_regex: no regular expression"),
         (["--stop-byte", "200"], "--stop-byte: only a byte model draws such a byte alone"),
+        (["--num-samples", 10**20], "--num-samples: at most 1,000,000,000,000"),
         (["-n", 10**13], "length: expected an integer from 0 to"),
     ):
         assert message in fails("sample", run, *options)

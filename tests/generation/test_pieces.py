@@ -1,5 +1,7 @@
 """Several texts side by side."""
 
+import gc
+import tracemalloc
 from itertools import repeat
 
 import numpy as np
@@ -9,6 +11,7 @@ import textgru.generation.draws
 import textgru.generation.generate
 from tests.texts import sentences
 from textgru.core import set_num_threads
+from textgru.errors import InputError
 from textgru.generation.settings import Settings
 from textgru.language_model import LanguageModel
 from textgru.model.config import NetworkConfig
@@ -128,6 +131,25 @@ def test_the_state_of_the_first_text_goes_on_to_the_bit(model):
     first = texts(pieces)[0][1]
     rest = texts(model.pieces([""], state=pieces.state, length=27))[0][1]
     assert first + rest == whole
+
+
+@pytest.mark.parametrize("settings", [{}, {"stop": "never drawn"}, {"top_k": 5}], ids=["plain", "stop", "top-k"])
+def test_memory_does_not_grow_with_the_text(model, settings, monkeypatch):
+    monkeypatch.setattr(textgru.generation.draws, "LONGEST_AT_A_TIME", 0.0)
+    model.network.output.parameters["bias"][model.tokenizer.eos_id] = -1e9
+    tracemalloc.start()
+    held = []
+    for number, _ in enumerate(model.pieces(["The"] * 2, length=12_000, seed=1, **settings)):
+        if number in (100, 1400):  # of 1,500 pieces
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[1] < held[0] + 2_000
+
+
+def test_prompts_are_no_string(model):
+    with pytest.raises(InputError, match="prompts: expected several strings, got 'The'; give a list"):
+        model.pieces("The")
 
 
 def test_settings_that_are_not_known_are_named():

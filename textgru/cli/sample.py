@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textgru.language_model import LanguageModel
 
 MOST_NAMED = 10
+MOST_SAMPLES = 10**12
 
 # What goes together with what draws nothing, or asks at every turn.
 WITH_BEAMS = {"prompt", "prompt_file", "escape", "load_state", "length", "beams", "n_best", "length_penalty", "as_json",
@@ -93,6 +94,8 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
         raise click.UsageError("--text: only with --novel")
     if options["lines"] and (odd := sorted(given & {"prompts", "load_state", "save_state", "stop_at"})):
         raise click.UsageError(f"--lines begins each item anew: leave out {', '.join(map(_spelled, odd))}")
+    if (options["num_samples"] or 1) > MOST_SAMPLES:
+        raise click.UsageError(f"--num-samples: at most {MOST_SAMPLES:,}")
     if options["save_state"] and (options["prompts"] or (options["num_samples"] or 1) > 1):
         raise click.UsageError("--save-state keeps the state of one text: leave out --prompts and --num-samples")
     if options["output"] and options["lines"] and "{n}" in options["output"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -83,3 +84,10 @@ class Text:
         row.rng = copy.deepcopy(row.rng)
         draws.take_back(row, self.shown)
         return row, (*self._recent, *row.drawn)[-RECENT:]
+
+
+def text_of(tokenizer: Tokenizer, start: Start, tokens: Sequence[int]) -> str:
+    """The text of these tokens after the start, without what makes no whole character."""
+    text = Text(0, start, np.random.default_rng(0), tokenizer, Stopping(len(tokens)))
+    text.row.drawn = list(tokens)
+    return "".join(text.read()) if tokens else ""
