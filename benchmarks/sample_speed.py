@@ -31,7 +31,7 @@ from benchmarks.common import (
     written,
 )
 from textgru.core import PackedNetwork, get_num_threads
-from textgru.generation.generate import draw_tokens
+from textgru.generation.draws import draw_tokens
 from textgru.generation.sampling import Sampling
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network

@@ -1,5 +1,6 @@
 """import textgru: train, load, generate, stream, perplexity."""
 
+import asyncio
 import copy
 import json
 import math
@@ -75,6 +76,74 @@ def test_generate_gives_the_prompt_and_so_many_tokens(model):
     assert model.generate("The river", length=0) == "The river"
     assert "".join(model.stream("The river", length=77, seed=1)) == text.removeprefix("The river")
     assert len(model.generate(length=20, seed=1)) == 20
+
+
+def test_several_prompts_are_drawn_side_by_side(model):
+    prompts = ["The ferry", "tar", "", "The ferry"]
+    texts = model.generate(prompts, length=40, seed=1)
+    assert texts[0] == model.generate("The ferry", length=40, seed=1), "the first is as it is alone"
+    assert texts[0] != texts[3]
+    assert [text.startswith(prompt) for text, prompt in zip(texts, prompts, strict=True)] == [True] * 4
+    assert model.generate(tuple(prompts), length=40, seed=1) == texts
+    assert model.generate([]) == []
+
+
+def test_a_stream_says_why_it_ended(model):
+    stream = model.stream("The", length=5, seed=1)
+    assert stream.finish_reason is None
+    assert len("".join(stream)) == 5
+    assert stream.finish_reason == "length"
+    stream = model.stream("The", stop=".", seed=1)
+    assert "." not in "".join(stream)
+    assert stream.finish_reason == "stop"
+    assert len("".join(model.stream("The", length_chars=13, seed=1))) == 13
+
+
+def test_a_stream_for_asyncio(model):
+    async def all_of(**settings):
+        return "".join([piece async for piece in model.astream("The", **settings)])
+
+    async def both():
+        return await asyncio.gather(all_of(length=300, seed=1), all_of(length=300, seed=2))
+
+    wanted = ["".join(model.stream("The", length=300, seed=seed)) for seed in (1, 2)]
+    assert asyncio.run(both()) == wanted
+
+
+def test_a_stream_for_asyncio_can_be_cancelled(model):
+    async def some():
+        got = []
+
+        async def collect():
+            async for piece in model.astream("The", length=10**9, seed=1):
+                got.append(piece)
+
+        task = asyncio.create_task(collect())
+        while len(got) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return "".join(got)
+
+    text = asyncio.run(some())
+    assert text == "".join(model.stream("The", length=10**9, length_chars=len(text), seed=1))
+
+
+def test_the_likeliest_texts(model):
+    found = model.beam_search("The ferry", width=8, n_best=3, length=20)
+    assert [one.score for _, one in found] == sorted((one.score for _, one in found), reverse=True)
+    for text, one in found:
+        assert text == model.tokenizer.decode(list(one.tokens))
+    tokens = model.tokenizer.encode("The ferry" + found[0][0])
+    loss = model.network.losses(tokens[:-1, None].copy(), tokens[1:, None].copy(), model.network.initial_state(1))[0][
+        len("The ferry") - 1 :
+    ].sum()
+    assert found[0][1].log_probability == pytest.approx(-loss, abs=1e-3)
+    ((greedy, _),) = model.beam_search("The ferry", width=1, length=20)
+    assert greedy == "".join(model.stream("The ferry", temperature=0, length=20))
+    ((rest, _),) = model.beam_search(" crossed", state=model.prime("The ferry"), width=4, length=20)
+    assert rest == model.beam_search("The ferry crossed", width=4, length=20)[0][0]
 
 
 def test_seeds(model):
@@ -236,7 +305,6 @@ def test_line_ends_and_marks_are_read_as_in_training(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": None}, "length: expected an integer from 0"),
         ({"length": 1.5}, "length: expected an integer from 0"),
         ({"length": float("inf")}, "length: expected an integer from 0"),
         ({"length": 10**400}, "length: expected an integer from 0"),
@@ -246,6 +314,9 @@ def test_line_ends_and_marks_are_read_as_in_training(model):
         ({"seed": 1.5}, "seed: expected an integer from 0 up"),
         ({"temperature": "1"}, "temperature: expected a number from 0 up"),
         ({"top_k": True}, "top_k: expected an integer from 1 up"),
+        ({"prompt": ["a", 1]}, "prompt: expected a string, got 1"),
+        ({"prompt": {"a"}}, "prompt: expected a string, got {'a'}"),
+        ({"stop": [""]}, "stop: expected strings of at least one character"),
     ],
 )
 def test_wrong_arguments_are_named(model, arguments, message):

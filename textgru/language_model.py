@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -17,8 +19,14 @@ from textgru.analysis.line_scores import LineScore, LineScorer
 from textgru.analysis.surprisal import Surprisals, joined, surprisals
 from textgru.core import PackedNetwork
 from textgru.errors import InputError, percent
-from textgru.generation.generate import stream
-from textgru.generation.sampling import Sampling
+from textgru.generation.beam import BeamSettings, Hypothesis, beam_search
+from textgru.generation.draws import Row
+from textgru.generation.generate import Pieces, random_numbers
+from textgru.generation.settings import GenerationSettings, Settings
+from textgru.generation.starts import Start, begin, follow
+from textgru.generation.state import RandomState, State, start_of, state_of
+from textgru.generation.stream import Stream
+from textgru.generation.text import text_of
 from textgru.model.network import Network
 from textgru.paths import given_path
 from textgru.runs.metrics import training_seconds
@@ -26,21 +34,13 @@ from textgru.runs.run import Run, network_settings
 from textgru.runs.writer import NewRun
 from textgru.text.files import normalise
 from textgru.text.tokenizer import Tokenizer
-from textgru.typed import Range, check_fields
+from textgru.typed import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PRECISIONS = ("fp32", "bf16", "int8")
 STORED_PRECISIONS = ("fp32", "int8")
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is asked of `stream` besides the sampling."""
-
-    prompt: str
-    length: Annotated[int, Range(0, 10**12)]
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class LanguageModel:
@@ -64,14 +64,16 @@ class LanguageModel:
         self.run = run
         self.precision = precision
         self._packed: dict[str, PackedNetwork] = {}  # by precision
+        self._fingerprint: str | None = None  # of what is packed
         self._packing = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy packs its own weights."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_packed", "_packing")}
+        own = ("_packed", "_packing", "_fingerprint")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _packed={}, _packing=threading.Lock())
+        self.__dict__.update(state, _packed={}, _packing=threading.Lock(), _fingerprint=None)
 
     def packed(self) -> PackedNetwork:
         """The network's weights in the model's precision, for sessions (textgru.core.Session); packed once."""
@@ -84,51 +86,161 @@ class LanguageModel:
     def repack(self) -> None:
         """From now on the weights are what they are now. Texts that are being streamed go on with those before."""
         with self._packing:
-            self._packed = {}
+            self._packed, self._fingerprint = {}, None
 
+    @overload
+    def generate(self, prompt: str = ..., **settings: Unpack[GenerationSettings]) -> str: ...
+    @overload
+    def generate(self, prompt: list[str] | tuple[str, ...], **settings: Unpack[GenerationSettings]) -> list[str]: ...
     def generate(
-        self,
-        prompt: str = "",
-        *,
-        length: int = 500,
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | np.random.Generator | None = None,
-    ) -> str:
-        """The prompt and up to `length` new tokens after it. Arguments: stream."""
-        pieces = self.stream(prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-        return prompt + "".join(pieces)
+        self, prompt: str | list[str] | tuple[str, ...] = "", **settings: Unpack[GenerationSettings]
+    ) -> str | list[str]:
+        """The prompt and the new text after it; for several prompts a list, drawn side by side. Settings: stream.
 
-    def stream(
-        self,
-        prompt: str = "",
-        *,
-        length: int = 500,
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | np.random.Generator | None = None,
-    ) -> Iterator[str]:
+        Each of several texts has random numbers of its own, spawned from the seed and its number; the first has those
+        that it would have alone. A text is the same in any company.
+        """
+        if not isinstance(prompt, (list, tuple)):
+            return _checked(prompt) + "".join(self.stream(prompt, **settings))
+        texts = [[_checked(one)] for one in prompt]
+        for piece in self.pieces(prompt, **settings):
+            texts[piece.number].append(piece.text)
+        return ["".join(parts) for parts in texts]
+
+    def stream(self, prompt: str = "", *, state: State | None = None, **settings: Unpack[GenerationSettings]) -> Stream:
         """Yields the new text after the prompt piece by piece, without the prompt, whose line ends are read as those of
         the training's text were (textgru.text.files.normalise).
 
-        `length` new tokens, fewer where the model ends a document (separate_documents); without a prompt such a model
-        starts one. `temperature` 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
-        (textgru.generation.sampling.Sampling). The same `seed` gives the same text.
+        It ends after `length` new tokens (default 500) or `length_chars` characters, before a string in `stop`, at a
+        `stop_at` ("line", "sentence"), with a match of `stop_regex`, and where the model ends a document
+        (separate_documents); without a prompt such a model starts one (textgru.generation.stopping.Stopping).
+        `temperature` (default 0.8) 0 takes the likeliest token each time; `top_k`, `top_p`, `min_p`, penalties and all
+        other controls: textgru.generation.sampling.Sampling. The same `seed` gives the same text.
+
+        It goes on from `state`, if one is given: what `prime`, `load_state` or a stream's `state` gave; without a
+        `seed` also with the random numbers of that stream. The stream's `finish_reason` says why it ended.
 
         Raises InputError (a ValueError) for values that can't be.
         """
-        wanted = _Wanted(prompt, length)
-        sampling = Sampling(temperature, top_k, top_p)
+        sampling, stopping, seed = Settings.of(settings)
+        start = self._start(_checked(prompt), state)
+        rng = next(random_numbers(_seed(seed, state)))
+        return Stream(self.packed(), self.tokenizer, start, rng, sampling, stopping, self.fingerprint())
+
+    async def astream(
+        self, prompt: str = "", *, state: State | None = None, **settings: Unpack[GenerationSettings]
+    ) -> AsyncGenerator[str, None]:
+        """The same for asyncio: computes in a thread, some tokens at a time. Where it is cancelled or closed, it ends
+        after those that are being drawn."""
+        source = self.pieces([prompt], state=state, **settings)
+        loop = asyncio.get_running_loop()
         try:
-            rng = np.random.default_rng(seed)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"seed: expected an integer from 0 up, a Generator or None, got {seed!r}") from error
-        return stream(
-            self.packed(), self.tokenizer, normalise(prompt), wanted.length, sampling, rng,
-            from_eos=self._reads_documents,
+            while True:
+                drawn = loop.run_in_executor(None, next, source, None)
+                try:
+                    piece = await asyncio.shield(drawn)
+                except asyncio.CancelledError:
+                    await asyncio.wait([drawn])
+                    raise
+                if piece is None:
+                    return
+                if piece.text:
+                    yield piece.text
+        finally:
+            source.close()
+
+    def pieces(
+        self,
+        prompts: Iterable[str],
+        *,
+        state: State | None = None,
+        log_probabilities: bool = False,
+        **settings: Unpack[GenerationSettings],
+    ) -> Pieces:
+        """Yields the new text of many prompts, which may come without end, piece by piece, as it is drawn: up to 64
+        side by side. A piece says which of them it belongs to, its tokens, and in the last one why the text ended; the
+        pieces of one text come in their order.
+
+        `log_probabilities`: with the natural logarithms of the tokens' probabilities by the model itself, at
+        temperature 1 and without any other control. Settings: stream.
+        """
+        if isinstance(prompts, str):
+            raise InputError(f"prompts: expected several strings, got {shown(prompts)}; give a list")
+        sampling, stopping, seed = Settings.of(settings)
+        numbers = random_numbers(_seed(seed, state))
+        starts = self._starts(prompts, state)
+        packed = self.packed()
+        return Pieces(
+            packed, self.tokenizer, zip(starts, numbers, strict=False), sampling, stopping,
+            log_probabilities=log_probabilities, model=self.fingerprint(),
         )  # fmt: skip
+
+    def beam_search(
+        self,
+        prompt: str = "",
+        *,
+        state: State | None = None,
+        width: int = 4,
+        n_best: int = 1,
+        length: int = 500,
+        length_penalty: float = 0.6,
+    ) -> list[tuple[str, Hypothesis]]:
+        """The likeliest texts after the prompt, as far as a beam of this width finds them, the best first: the new text
+        of each, and its tokens, log-probability, score and reason to end (textgru.generation.beam).
+
+        Raises InputError (a ValueError) for values that can't be.
+        """
+        settings = BeamSettings(width, n_best, length, length_penalty)
+        start = self._start(_checked(prompt), state)
+        tokenizer = self.tokenizer
+        found = beam_search(self.packed(), start, settings, eos=tokenizer.eos_id, never=tokenizer.unk_id)
+        return [(text_of(tokenizer, start, one.tokens), one) for one in found]
+
+    def prime(self, text: str = "", state: State | None = None) -> State:
+        """The state after a text, for stream; after `state` and the text, if one is given. Without both it is where
+        generate begins without a prompt."""
+        start = self._start(_checked(text), state)
+        row = Row(start.state, start.token, np.random.default_rng(0), start.memory)
+        primed = state_of(row, self.packed(), start.recent, self.fingerprint())
+        return replace(primed, random=None if state is None else state.random)
+
+    def load_state(self, path: str | Path) -> State:
+        """The state in a file that State.save wrote. Raises InputError (a ValueError) unless it is this model's."""
+        state = State.read(path)
+        try:
+            start_of(state, self.packed(), self.fingerprint())
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        return state
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the weights and the tokenizer, in hexadecimal; computed once, and again after repack."""
+        self.packed()
+        with self._packing:
+            if self._fingerprint is None:
+                digest = hashlib.sha256(self.network.config.cell.encode())
+                for name, array in self.network.named_parameters().items():
+                    digest.update(name.encode())
+                    digest.update(np.ascontiguousarray(array).data)
+                digest.update(self.tokenizer.to_json().encode())
+                self._fingerprint = digest.hexdigest()
+            return self._fingerprint
+
+    def _start(self, prompt: str, state: State | None) -> Start:
+        prompt, packed = normalise(prompt), self.packed()
+        if state is None:
+            return begin(packed, self.tokenizer, prompt, from_eos=self._reads_documents)
+        if not isinstance(state, State):
+            raise InputError(f"state: expected a State, got {shown(state)}")
+        return follow(packed, self.tokenizer, start_of(state, packed, self.fingerprint()), prompt)
+
+    def _starts(self, prompts: Iterable[str], state: State | None) -> Iterator[Start]:
+        """Each prompt's; the same again is not read again."""
+        last: tuple[str, Start] | None = None
+        for prompt in prompts:
+            if last is None or last[0] != _checked(prompt):
+                last = prompt, self._start(prompt, state)
+            yield last[1]
 
     @property
     def _reads_documents(self) -> bool:
@@ -230,3 +342,15 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
 def _check_precision(precision: object, allowed: tuple[str, ...] = PRECISIONS) -> None:
     if not isinstance(precision, str) or precision not in allowed:
         raise InputError(f"precision: expected {' or '.join(allowed)}, got {precision!r}")
+
+
+def _checked(prompt: object) -> str:
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt: expected a string, got {shown(prompt)}")
+    return prompt
+
+
+def _seed(seed: Any, state: State | None) -> Any:
+    """What was given, else the random numbers of the state."""
+    random: RandomState | None = None if state is None else state.random
+    return random.generator() if seed is None and random is not None else seed

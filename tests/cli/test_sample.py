@@ -1,8 +1,11 @@
 """textgru sample, as a user calls it."""
 
 import re
+import signal
 import subprocess
 import sys
+
+import pytest
 
 import textgru
 
@@ -74,6 +77,24 @@ def test_it_streams_and_stops_when_nobody_reads(run):
         process.stdout.close()
         assert process.wait(timeout=30) == 1  # click's convention
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_what_was_generated(run, tmp_path, cli, number, code):
+    """The text, a line end, and a state from which it goes on."""
+    options = ["-n", "100000000", "-s", "1", "--save-state", str(tmp_path / "state")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "textgru", "sample", str(run), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        text = process.stdout.read(300)
+        process.send_signal(number)
+        text = (text + process.stdout.read()).removesuffix("\n")
+        assert process.stderr.read() == "textgru: stopped\n"
+    assert process.returncode == code
+    after = cli("sample", run, "--load-state", tmp_path / "state", "-n", 50).stdout.removesuffix("\n")
+    whole = textgru.load(run).generate(length=len(text) + 50, seed=1)
+    assert text + after == whole
 
 
 def test_debug_shows_the_traceback(run, tmp_path):

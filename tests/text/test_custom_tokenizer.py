@@ -10,8 +10,9 @@ import tokenizers
 import textgru.text.joined_windows
 from tests.texts import MIXED, sentences
 from textgru.errors import InputError
-from textgru.generation.generate import draw_tokens, stream
+from textgru.generation.draws import draw_tokens
 from textgru.generation.sampling import Sampling
+from textgru.generation.stream import stream
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network
 from textgru.text.tokenizer import Tokenizer

@@ -10,8 +10,13 @@ import click
 
 
 def print_json(facts: Any, *, indent: int | None = None) -> None:
-    """Prints facts as JSON, which has null where Python has NaN and infinity."""
-    click.echo(json.dumps(_finite(facts), indent=indent, ensure_ascii=False, allow_nan=False))
+    """Prints facts as JSON: see as_json."""
+    click.echo(as_json(facts, indent=indent))
+
+
+def as_json(facts: Any, *, indent: int | None = None) -> str:
+    """Facts as JSON, which has null where Python has NaN and infinity."""
+    return json.dumps(_finite(facts), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -2,80 +2,206 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from textgru.cli.options import precision_option, threads_option
+from textgru.cli.sample_options import ITEMS, sample_options
+from textgru.cli.setting_options import SectionedCommand, given_settings
+from textgru.cli.signals import asked
+from textgru.errors import InputError
+from textgru.generation.sampling import Sampling
+from textgru.paths import given_path
+from textgru.typed import settings_of
 
-BETWEEN_SAMPLES = "---"
+if TYPE_CHECKING:
+    from textgru.generation.state import State
+    from textgru.language_model import LanguageModel
+
 MOST_NAMED = 10
-MOST = 10**12  # of what is counted
+MOST_SAMPLES = 10**12
+
+# What goes together with what draws nothing, or asks at every turn.
+WITH_BEAMS = {"prompt", "prompt_file", "escape", "load_state", "length", "beams", "n_best", "length_penalty", "as_json",
+              "output"}  # fmt: skip
+NOT_INTERACTIVE = ("prompts", "num_samples", "lines", "novel", "as_json", "output", "save_state", "prompt_file")
+NAMES = {"as_json": "--json"}
 
 
-@click.command(short_help="Write text with a trained model.")
+@click.command(short_help="Write text with a trained model.", cls=SectionedCommand)
 @click.argument("run", metavar="RUN")
-@click.option("--prompt", "-p", default="", help="Text to go on from.")
-@click.option("--length", "-n", type=click.IntRange(0, MOST), default=500, show_default=True, help="New tokens.")
-@click.option(
-    "--temperature",
-    "--temp",
-    type=click.FloatRange(0),
-    default=0.8,
-    show_default=True,
-    help="Below 1 safer, above 1 wilder; 0 always takes the likeliest token.",
-)
-@click.option("--top-k", type=click.IntRange(1, MOST), help="Only the k likeliest tokens.  [default: off]")
-@click.option(
-    "--top-p",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Only the likeliest tokens that together have probability p.  [default: off]",
-)
-@click.option("--seed", "-s", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text.  [default: random]")
-@click.option(
-    "--num-samples",
-    type=click.IntRange(1, MOST),
-    default=1,
-    show_default=True,
-    help=f'How many texts; a line "{BETWEEN_SAMPLES}" stands between two.',
-)
+@sample_options
 @precision_option
 @threads_option
-def sample(
-    run: str,
-    prompt: str,
-    length: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int | None,
-    num_samples: int,
-    precision: str | None,
-) -> None:
-    """Write text with the model in the directory RUN, to standard output, as it is generated."""
-    import numpy as np
+@click.pass_context
+def sample(context: click.Context, /, run: str, **options: Any) -> None:
+    """Write text with the model in the directory RUN, to standard output, as it is generated.
 
-    from textgru.generation.sampling import Sampling
+    Ctrl-C ends it; what was written stays.
+    """
+    given = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    _check_together(given, options)
+    prompts = _prompts(options)
+
+    from textgru.generation.settings import Settings
     from textgru.language_model import load
+
+    _check_folders(options)
+    Settings.of(_settings(options))  # what is wrong with it is said first
+    model = load(run, precision=options["precision"])
+    settings = _settings(options, model)
+    _warn_of_unknown(model, prompts)
+    state = model.load_state(options["load_state"]) if options["load_state"] else None
+    if options["beams"]:
+        from textgru.cli.beams import print_beams
+
+        print_beams(model, prompts[0], state, options)
+        return
+    settings["seed"] = _told_seed(settings["seed"], state, drawn=settings["temperature"] > 0)
+    if options["interactive"]:
+        from textgru.cli.interactive import converse
+
+        converse(model, prompts[0], state, settings)
+        return
+    _write(context, model, prompts, state, settings, options)
+
+
+def _check_folders(options: dict[str, Any]) -> None:
+    """Raises InputError where what is to be written has no place, before anything is drawn."""
+    for name in ("output", "save_state"):
+        if options[name] is not None:
+            path = given_path(name, options[name])
+            if not path.absolute().parent.is_dir() or path.is_dir():
+                raise InputError(f"{path}: can't be written: {'is a' if path.is_dir() else 'no such'} folder")
+
+
+def _check_together(given: set[str], options: dict[str, Any]) -> None:
+    """Raises UsageError for options that make no sense together."""
+    if len(prompts := sorted(given & {"prompt", "prompt_file", "prompts"})) > 1:
+        raise click.UsageError(f"{' and '.join(map(_spelled, prompts))}: give one of them")
+    if options["beams"]:
+        if odd := sorted(given - WITH_BEAMS - {"run", "precision", "threads"}):
+            raise click.UsageError(f"--beams draws nothing: leave out {', '.join(map(_spelled, odd))}")
+    elif odd := sorted(given & {"n_best", "length_penalty"}):
+        raise click.UsageError(f"{', '.join(map(_spelled, odd))}: only with --beams N")
+    if options["interactive"] and (odd := [name for name in NOT_INTERACTIVE if name in given]):
+        raise click.UsageError(f"--interactive asks for prompts: leave out {', '.join(map(_spelled, odd))}")
+    if not options["lines"] and (odd := sorted(given & {"novel", "texts"})):
+        raise click.UsageError(f"{', '.join(map(_spelled, odd))}: only with --lines")
+    if options["texts"] and not options["novel"]:
+        raise click.UsageError("--text: only with --novel")
+    if options["lines"] and (odd := sorted(given & {"prompts", "load_state", "save_state", "stop_at"})):
+        raise click.UsageError(f"--lines begins each item anew: leave out {', '.join(map(_spelled, odd))}")
+    if (options["num_samples"] or 1) > MOST_SAMPLES:
+        raise click.UsageError(f"--num-samples: at most {MOST_SAMPLES:,}")
+    if options["save_state"] and (options["prompts"] or (options["num_samples"] or 1) > 1):
+        raise click.UsageError("--save-state keeps the state of one text: leave out --prompts and --num-samples")
+    if options["output"] and options["lines"] and "{n}" in options["output"]:
+        raise click.UsageError("--lines writes to one file: leave out the {n} of --output")
+
+
+def _spelled(name: str) -> str:
+    return "--text" if name == "texts" else NAMES.get(name, f"--{name.replace('_', '-')}")
+
+
+def _prompts(options: dict[str, Any]) -> list[str]:
+    from textgru.cli.prompts import prompt_of_file, prompts_of_lines, unescaped
+
+    if options["prompt_file"] is not None:
+        return [prompt_of_file(options["prompt_file"])]
+    prompts = [options["prompt"]] if options["prompts"] is None else prompts_of_lines(options["prompts"])
+    return [unescaped(prompt) for prompt in prompts] if options["escape"] else prompts
+
+
+def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> dict[str, Any]:
+    """Those of a generation (textgru.generation.settings). A byte to stop at needs the model."""
+    from textgru.cli.prompts import unescaped
+    from textgru.cli.token_options import banned_tokens, biased_tokens
+    from textgru.generation.settings import GenerationSettings
+
+    controls = Sampling(**given_settings(Sampling, options))
+    settings: dict[str, Any] = {setting.name: getattr(controls, setting.name) for setting in settings_of(Sampling)}
+    others = GenerationSettings.__annotations__.keys() - settings.keys() - {"logit_bias"}
+    settings |= {name: options[name] for name in others if name in options}
+    if model is not None:
+        settings["banned"] = banned_tokens(model.tokenizer, options["ban"])
+        settings["logit_bias"] = biased_tokens(model.tokenizer, options["logit_bias"])
+    if options["escape"]:
+        settings["stop"] = tuple(map(unescaped, settings["stop"]))
+    if options["lines"]:
+        settings["stop_at"] = "line"
+    if options["stop_byte"] is not None and model is not None:
+        if model.tokenizer.kind == "byte":
+            settings["stop_tokens"] = (options["stop_byte"],)
+        elif options["stop_byte"] < 0x80:
+            settings["stop"] = (*settings["stop"], chr(options["stop_byte"]))
+        else:
+            raise InputError("--stop-byte: only a byte model draws such a byte alone; use --stop or --stop-regex")
+    return settings
+
+
+def _warn_of_unknown(model: LanguageModel, prompts: list[str]) -> None:
     from textgru.text.files import normalise
 
-    Sampling(temperature, top_k, top_p)  # what is wrong with it is said first
-    model = load(run, precision=precision)
-    unknown = model.tokenizer.unknown_characters(normalise(prompt))
+    unknown = list(
+        dict.fromkeys(chain.from_iterable(model.tokenizer.unknown_characters(normalise(text)) for text in prompts))
+    )
     if unknown:
         shown = ", ".join(map(ascii, unknown[:MOST_NAMED])) + (", ..." if len(unknown) > MOST_NAMED else "")
         click.echo(f"textgru: warning: the model has never seen {shown}: taken as the unknown token", err=True)
-    if seed is None:
-        seed = int(np.random.SeedSequence().entropy) % 2**32  # type: ignore[arg-type]
-        if temperature > 0:
-            click.echo(f"seed {seed}", err=True)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that can't show a character shows a mark
-    rng = np.random.default_rng(seed)
-    for number in range(num_samples):
-        if number:
-            click.echo(BETWEEN_SAMPLES)
-        click.echo(prompt, nl=False)
-        for piece in model.stream(prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=rng):
-            click.echo(piece, nl=False)
-        click.echo()
+
+
+def _told_seed(seed: int | None, state: State | None, *, drawn: bool) -> int | None:
+    """The seed: that which was given, or a random one, which is told; none where a state has random numbers."""
+    if seed is not None or (state is not None and state.random is not None):
+        return seed
+    import numpy as np
+
+    seed = int(np.random.SeedSequence().entropy) % 2**32  # type: ignore[arg-type]
+    if drawn:
+        click.echo(f"seed {seed}", err=True)
+    return seed
+
+
+def _write(
+    context: click.Context,
+    model: LanguageModel,
+    prompts: list[str],
+    state: State | None,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+) -> None:
+    """Draws the texts and writes them, until they have ended or a signal comes."""
+    from textgru.cli.items import training_items, write_items
+    from textgru.cli.samples import in_order, printer_to
+
+    prompt, count = prompts[0], options["num_samples"]
+    stopped: list[int] = []
+
+    def stop(number: int) -> None:
+        stopped.append(number)
+        pieces.stop()
+
+    printer = printer_to(options["output"], as_json=options["as_json"], lines=options["lines"])
+    if options["lines"]:
+        several: Iterable[str] = repeat("\n" + prompt if prompt else "")
+    else:
+        several = chain.from_iterable(repeat(prompt, count or 1) for prompt in prompts)
+    pieces = model.pieces(several, state=state, log_probabilities=options["as_json"], **settings)
+    with asked(stop):
+        if options["lines"]:
+            known = training_items(model, options["texts"]) if options["novel"] else None
+            write_items(pieces, printer, prompt, count or ITEMS, known)
+        else:
+            for piece in in_order(pieces) if printer.ordered else pieces:
+                printer.piece(piece, prompts[piece.number // (count or 1)])
+        printer.end()
+        if options["save_state"]:
+            pieces.state.save(options["save_state"])
+    if stopped:
+        click.echo("textgru: stopped", err=True)
+        context.exit(128 + stopped[0])

@@ -1,97 +1,155 @@
-"""From a prompt to a stream of text. Memory is constant, however long the text."""
+"""From prompts to pieces of text. Memory is constant, however long the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from time import perf_counter
+from collections.abc import Generator, Iterable, Iterator
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
-from textgru.errors import TextgruError
-from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
+from textgru.core import PackedNetwork
+from textgru.errors import InputError
+from textgru.generation.draws import Draws
+from textgru.generation.sampling import Sampling
+from textgru.generation.starts import Start
+from textgru.generation.state import State, state_of
+from textgru.generation.stopping import FinishReason, Stopping
+from textgru.generation.text import Text
 from textgru.text.tokenizer import Tokenizer
 
-DEFAULT_START = "\n"
-FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
+MOST_ROWS = 64  # texts that are drawn side by side
+MOST_WAITING = 4_000_000  # tokens of texts that wait for the one before them to be shown
 
 
-def draw_tokens(
-    packed: PackedNetwork,
-    prompt: np.ndarray,
-    length: int,
-    sampling: Sampling,
-    rng: np.random.Generator,
-    *,
-    never: int | None = None,
-    eos: int | None = None,
-) -> Generator[int, None, None]:
-    """Yields `length` tokens drawn one after another, following the tokens (n,) intp of the prompt, n at least 1.
+class Piece(NamedTuple):
+    """New text of one of several texts.
 
-    The token `never`, where given, is not drawn; `eos` is the one that ends a document. Each token takes one number
-    from `rng`, however many are drawn; none where the likeliest is taken.
+    `number`: which of them, from 0; `text`: ready to be shown, maybe empty; `tokens`: those that were drawn, the one
+    that ended a document included; `log_probabilities`: theirs, or None where nobody asked; `finish_reason`: "length",
+    "stop" or "eos" (the end of a document) in the last piece of a text, else None.
     """
-    session, sampler = Session(packed), None
-    session.read(prompt[:-1])
-    token = int(prompt[-1])
-    if not sampling.plain:
-        sampler = sampling.sampler(packed.vocab_size, never=never, eos=eos)
-        sampler.read(prompt)
-    at_a_time = FEWEST_AT_A_TIME
-    while length > 0:
-        before = rng.bit_generator.state
-        number = min(at_a_time, length)
-        u = np.zeros(number) if sampling.greedy else rng.random(number)
-        began = perf_counter()
-        try:
-            drawn = session.generate(
-                token, u, sampling.temperature or 1.0, -1 if never is None else never, sampler=sampler
-            ).tolist()
-        except ValueError as error:
-            raise TextgruError(NOTHING_LEFT if sampling.banned else NOT_FINITE) from error
-        if perf_counter() - began < LONGEST_AT_A_TIME / 2:
-            at_a_time *= 2
-        used = 0
-        try:
-            for token in drawn:
-                used += 1
-                yield token
-        finally:
-            if used < len(drawn) and not sampling.greedy:
-                # It ends early: numbers that no token took, which the clock chose, go back.
-                rng.bit_generator.state = before
-                rng.random(used)
-        length -= len(drawn)
+
+    number: int
+    text: str
+    tokens: list[int]
+    log_probabilities: list[float] | None
+    finish_reason: FinishReason | None
 
 
-def stream(
-    packed: PackedNetwork,
-    tokenizer: Tokenizer,
-    prompt: str,
-    length: int,
-    sampling: Sampling,
-    rng: np.random.Generator,
-    *,
-    from_eos: bool = True,
-) -> Iterator[str]:
-    """Yields the text of `length` new tokens after the prompt, piece by piece, whole characters only; less where the
-    token is drawn that ends a document.
+class Pieces(Iterator[Piece]):
+    """Yields the new text of several texts, piece by piece, those of one in their order.
 
-    Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
-    `from_eos` is true, else as at the beginning of a line. The unknown token is never drawn. Bytes at the end that make
-    no whole character are left out.
+    Up to 64 are drawn side by side, fewer where they are long; where one ends, the next begins. Each has random numbers
+    of its own, and is the same as if it were alone. The unknown token is never drawn. Bytes at the end that make no
+    whole character are left out.
     """
-    tokens = tokenizer.encode(prompt or DEFAULT_START)
-    if not prompt and from_eos and tokenizer.eos_id is not None:
-        tokens = np.array([tokenizer.eos_id], np.intp)
-    if not len(tokens):
-        tokens = np.zeros(1, np.intp)
-    decoder = tokenizer.decoder(tokens if prompt else None)
-    drawn = draw_tokens(packed, tokens, length, sampling, rng, never=tokenizer.unk_id, eos=tokenizer.eos_id)
-    with closing(drawn):
-        for token in drawn:
-            if token == tokenizer.eos_id:
+
+    def __init__(
+        self,
+        packed: PackedNetwork,
+        tokenizer: Tokenizer,
+        starts: Iterable[tuple[Start, np.random.Generator]],
+        sampling: Sampling,
+        stopping: Stopping,
+        *,
+        log_probabilities: bool = False,
+        model: str = "",
+    ) -> None:
+        """`log_probabilities`: with the natural logarithms of the network's own probabilities, without any sampling
+        control. `model`: the hash of the model, for the state."""
+        self._packed, self._tokenizer, self._stopping, self._model = packed, tokenizer, stopping, model
+        self._draws = Draws(packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id)
+        self._scores = log_probabilities
+        self._most = max(1, min(MOST_ROWS, MOST_WAITING // max(1, stopping.tokens)))
+        self._waiting = enumerate(starts)
+        self._first: Text | None = None
+        self._stopped = False
+        self._pieces = self._generated()
+
+    def __next__(self) -> Piece:
+        return next(self._pieces)
+
+    @property
+    def state(self) -> State:
+        """Where the first text stands after the pieces that were yielded."""
+        if self._first is None:
+            raise RuntimeError("the first text has not begun")
+        row, recent = self._first.now(self._draws)
+        return state_of(row, self._packed, recent, self._model)
+
+    def stop(self) -> None:
+        """Nothing more is drawn. What was held back as the possible beginning of a stop string is still yielded."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Ends it at once."""
+        self._pieces.close()
+
+    def _generated(self) -> Generator[Piece, None, None]:
+        texts: list[Text] = []
+        while True:
+            while len(texts) < self._most and (following := next(self._waiting, None)) is not None:
+                texts.append(self._begun(*following))
+            if not texts:
                 return
-            if piece := decoder.feed(token):
-                yield piece
+            if self._stopped:
+                break
+            drawn = [text for text in texts if not text.finish_reason]
+            if drawn:
+                self._draw(drawn)
+            for text in texts:
+                yield self._piece(text)
+            if any(text.finish_reason and text.left for text in texts):
+                self._draws.fewer()
+            texts = [text for text in texts if not text.finish_reason]
+        for text in texts:
+            if rest := text.rest():
+                yield Piece(text.number, rest, [], [] if self._scores else None, None)
+
+    def _begun(self, number: int, start: tuple[Start, np.random.Generator]) -> Text:
+        text = Text(number, *start, self._tokenizer, self._stopping)
+        if number == 0:
+            self._first = text
+        return text
+
+    def _draw(self, texts: list[Text]) -> None:
+        for text in texts:
+            text.go_on()
+        rows = [text.row for text in texts]
+        self._draws.draw(rows, max(text.left for text in texts))
+        if self._scores:
+            for text, scores in zip(texts, self._draws.log_probabilities(rows).T, strict=True):
+                text.log_probabilities = scores.tolist()
+        for text in texts:
+            text.new = "".join(text.read())
+            text.shown = text.ready
+            if text.number == 0:
+                self._draws.take_back(text.row, text.ready)  # its random numbers may be the caller's
+
+    def _piece(self, text: Text) -> Piece:
+        scores = text.log_probabilities[: text.ready] if self._scores else None
+        return Piece(text.number, text.new, text.row.drawn[: text.ready], scores, text.finish_reason)
+
+
+def random_numbers(seed: int | np.random.Generator | None) -> Generator[np.random.Generator, None, None]:
+    """Yields the random numbers of the first text, the second and so on: the first has those of the seed itself, each
+    other a stream of its own that is spawned from the seed and its number. Raises InputError for what is no seed."""
+    try:
+        first = np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"seed: expected an integer from 0 up, a Generator or None, got {seed!r}") from error
+    return _spawned(first, seed)
+
+
+def _spawned(
+    first: np.random.Generator, seed: int | np.random.Generator | None
+) -> Generator[np.random.Generator, None, None]:
+    yield first
+    for number in count(1):
+        if isinstance(seed, np.random.Generator):
+            yield seed.spawn(1)[0]
+        elif seed is None:
+            yield np.random.default_rng()
+        else:
+            yield np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))

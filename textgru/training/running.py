@@ -10,8 +10,8 @@ import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
 from textgru.errors import TextgruError
-from textgru.generation.generate import stream as generated
 from textgru.generation.sampling import Sampling
+from textgru.generation.stream import stream as generated
 from textgru.model.network import Network
 from textgru.runs.writer import RunWriter
 from textgru.text.corpus import Corpus

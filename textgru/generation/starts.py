@@ -1,0 +1,55 @@
+"""What a text goes on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from textgru.core import PackedNetwork
+from textgru.generation.draws import Arrays, Memory, read_prompt
+from textgru.text.tokenizer import Tokenizer
+
+DEFAULT_START = "\n"
+RECENT = 1024  # tokens at the end of a text that are kept for the decoder and for sampling controls
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a text goes on from: `state` arrays (L, 1, H) after all tokens but the last, `token` the last, `recent` up
+    to 1,024 tokens of the text at its end; `drawn` and `mu`: see Memory."""
+
+    state: Arrays
+    token: int
+    recent: tuple[int, ...]
+    drawn: int = 0
+    mu: float | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """What sampling controls remember there."""
+        return Memory(self.recent, self.drawn, self.mu)
+
+
+def begin(packed: PackedNetwork, tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> Start:
+    """The start of a text with this prompt.
+
+    Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
+    `from_eos` is true, else as at the beginning of a line.
+    """
+    tokens = tokenizer.encode(prompt or DEFAULT_START)
+    if not prompt and from_eos and tokenizer.eos_id is not None:
+        tokens = np.array([tokenizer.eos_id], np.intp)
+    if not len(tokens):
+        tokens = np.zeros(1, np.intp)
+    recent = tuple(tokens[-RECENT:].tolist()) if prompt else ()
+    return Start(read_prompt(packed, tokens), int(tokens[-1]), recent)
+
+
+def follow(packed: PackedNetwork, tokenizer: Tokenizer, start: Start, text: str) -> Start:
+    """The same after a text has been read."""
+    tokens = tokenizer.encode(text)
+    if not len(tokens):
+        return start
+    state = read_prompt(packed, np.concatenate([np.array([start.token], np.intp), tokens]), start.state)
+    return Start(state, int(tokens[-1]), (*start.recent, *tokens.tolist())[-RECENT:], start.drawn, start.mu)
