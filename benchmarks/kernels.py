@@ -16,8 +16,18 @@ from functools import partial
 import numpy as np
 
 from benchmarks.common import CONFIGURATIONS, blas_gflops, parse_arguments, print_machine, print_table, timed
-from textgru.core import GRU, AdamW, Linear, flatten, get_num_threads, set_num_threads, simd, softmax_cross_entropy
-from textgru.core._stepping.token_step import TokenStep
+from textgru.core import (
+    GRU,
+    AdamW,
+    Linear,
+    PackedNetwork,
+    Session,
+    flatten,
+    get_num_threads,
+    set_num_threads,
+    simd,
+    softmax_cross_entropy,
+)
 
 
 def median_seconds(function: Callable[[], object], rounds: int) -> float:
@@ -93,10 +103,10 @@ def sampling_steps(rounds: int) -> list[list[str]]:
     for vocab, embedding, hidden, layers, _, _ in CONFIGURATIONS:
         rng = np.random.default_rng(0)
         gru, output = GRU(embedding, hidden, layers, seed=rng), Linear(hidden, vocab, seed=rng)
-        step = TokenStep(rng.standard_normal((vocab, embedding)).astype(np.float32), gru, output)
+        session = Session(PackedNetwork(rng.standard_normal((vocab, embedding)).astype(np.float32), gru, output))
         read = 4 * (3 * hidden * hidden * (2 * layers - 1) + vocab * hidden)
         cells = []
-        fifty_steps = partial(_take_steps, step, 50)
+        fifty_steps = partial(_take_steps, session, 50)
         for threads in (1, all_threads):
             set_num_threads(threads)
             seconds = median_seconds(fifty_steps, rounds) / 50
@@ -106,9 +116,9 @@ def sampling_steps(rounds: int) -> list[list[str]]:
     return rows
 
 
-def _take_steps(step: TokenStep, number: int) -> None:
+def _take_steps(session: Session, number: int) -> None:
     for _ in range(number):
-        step.step(1)
+        session.step(1)
 
 
 def main() -> None:

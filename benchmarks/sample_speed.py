@@ -5,7 +5,7 @@
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
 carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in
 float32 and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime
-(one thread) joins where it and onnx are installed.
+(one thread) joins where it and onnx are installed. Many texts side by side: benchmarks.session_rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.common import (
     write_json,
     written,
 )
-from textgru.core import get_num_threads
+from textgru.core import PackedNetwork, get_num_threads
 from textgru.generation.draws import draw_tokens
 from textgru.generation.sampling import Sampling
 from textgru.model.config import NetworkConfig
@@ -42,12 +42,12 @@ TEMPERATURE = 0.8
 
 def check_agreement(torch: Any, network: Network, model: Any) -> None:
     """Raises SystemExit unless both sides give the same scores for a few tokens."""
-    state, their_state = network.initial_state(1), torch.zeros(network.initial_state(1).shape)
+    session, their_state = network.session(), torch.zeros(network.initial_state(1)[0].shape)
     for token in range(5):
-        ours = network.step(np.array([token]), state)
+        session.step(token)
         with torch.inference_mode():
             theirs, their_state = model(torch.tensor([[token]]), their_state)
-        difference = np.abs(ours - theirs[0].numpy()).max()
+        difference = np.abs(session.logits - theirs[0].numpy()).max()
         if not difference < 1e-4:
             raise SystemExit(f"scores differ by {difference:.2g}: the comparison would be worth nothing")
 
@@ -57,13 +57,13 @@ def has_onnx() -> bool:
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
-def check_onnx_agreement(network: Network, session: Any) -> None:
-    """As check_agreement, for ONNX Runtime."""
-    state, their_state = network.initial_state(1), network.initial_state(1)
+def check_onnx_agreement(network: Network, theirs: Any) -> None:
+    """As check_agreement, for a session of ONNX Runtime."""
+    session, their_state = network.session(), network.initial_state(1)[0]
     for token in range(5):
-        ours = network.step(np.array([token]), state)
-        theirs, their_state = session.run(["logits", "next"], {"token": np.array([token]), "state": their_state})
-        difference = np.abs(ours - theirs).max()
+        session.step(token)
+        scores, their_state = theirs.run(["logits", "next"], {"token": np.array([token]), "state": their_state})
+        difference = np.abs(session.logits - scores).max()
         if not difference < 1e-4:
             raise SystemExit(f"ONNX Runtime's scores differ by {difference:.2g}: the comparison would be worth nothing")
 
@@ -74,11 +74,14 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_wait
     sampling, rng = Sampling(TEMPERATURE), np.random.default_rng(0)
     start = np.zeros(1, np.intp)
 
-    def draw(precision: str) -> None:
-        for _ in draw_tokens(network, start, LENGTH, sampling, rng, precision=precision):
+    def draw(packed: PackedNetwork) -> None:
+        for _ in draw_tokens(packed, start, LENGTH, sampling, rng):
             pass
 
-    sides: dict[str, Any] = {"textgru": partial(draw, "fp32"), "textgru_int8": partial(draw, "int8")}
+    sides: dict[str, Any] = {
+        "textgru": partial(draw, network.pack()),
+        "textgru_int8": partial(draw, network.pack("int8")),
+    }
     row: dict[str, Any] = {"configuration": list(configuration), "threads": get_num_threads()}
     if torch is not None:
         from benchmarks.torch_model import Sampling as TorchSampling

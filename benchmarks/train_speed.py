@@ -58,7 +58,7 @@ class Training:
         self.optimizer.step(gradient_scale=min(1.0, 1.0 / norm))
 
 
-def useful_operations(configuration: tuple[int, ...], cell: str = "gru") -> int:
+def useful_operations(configuration: tuple[int, ...], cell: Any = "gru") -> int:
     """Floating-point operations of a step that a plain implementation can't avoid: every product once forward and twice
     backward, a multiply-add being two; the embedding is a look-up."""
     vocab, embedding, hidden, layers, batch, steps = configuration
@@ -87,7 +87,7 @@ def best_threads(torch: Any, training: Any) -> int:
 
 
 def measure(
-    configuration: tuple[int, ...], cell: str, torch: Any, rounds: int, wanted_waits: Sequence[float]
+    configuration: tuple[int, ...], cell: Any, torch: Any, rounds: int, wanted_waits: Sequence[float]
 ) -> dict[str, Any]:
     vocab, embedding, hidden, layers, batch, steps = configuration
     rng = np.random.default_rng(0)

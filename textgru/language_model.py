@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from textgru.analysis.embeddings import embed
 from textgru.analysis.evaluate import Score, evaluate
 from textgru.core import PackedNetwork
 from textgru.errors import InputError, percent
@@ -111,8 +112,8 @@ class LanguageModel:
         It ends after `length` new tokens (default 500) or `length_chars` characters, before a string in `stop`, at a
         `stop_at` ("line", "sentence"), with a match of `stop_regex`, and where the model ends a document
         (separate_documents); without a prompt such a model starts one (textgru.generation.stopping.Stopping).
-        `temperature` (default 0.8) 0 takes the likeliest token each time; `top_k` and `top_p` keep only the likeliest
-        (textgru.generation.sampling.Sampling). The same `seed` gives the same text.
+        `temperature` (default 0.8) 0 takes the likeliest token each time; all other controls, such as `top_p` and
+        `repetition_penalty`, are those of textgru.generation.sampling.Sampling. The same `seed` gives the same text.
 
         It goes on from `state`, if one is given: what `prime`, `load_state` or a stream's `state` gave; without a
         `seed` also with the random numbers of that stream. The stream's `finish_reason` says why it ended.
@@ -197,8 +198,8 @@ class LanguageModel:
         """The state after a text, for stream; after `state` and the text, if one is given. Without both it is where
         generate begins without a prompt."""
         start = self._start(_checked(text), state)
-        row = Row(start.state, start.token, np.random.default_rng(0))
-        primed = state_of(row, self.packed(), start.recent, self.fingerprint())
+        row = Row(start.state, start.token, np.random.default_rng(0), start.memory)
+        primed = state_of(row, self.packed(), self.fingerprint())
         return replace(primed, random=None if state is None else state.random)
 
     def load_state(self, path: str | Path) -> State:
@@ -266,6 +267,14 @@ class LanguageModel:
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""
         return self.score(text).perplexity
+
+    def embed(
+        self, texts: Sequence[str], *, pool: str = "last", on_progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
+        """The vectors (N, H) float32 of N texts, for search and clustering: hidden states of the last layer, after the
+        last token or, with `pool` "mean", on average (textgru.analysis.embeddings). A text's vector does not depend on
+        the others. From one thread at a time. Raises InputError (a ValueError) for values that can't be."""
+        return embed(self.network, self.tokenizer, texts, pool=pool, on_progress=on_progress)
 
     def save(self, out: str | Path, *, precision: str = "fp32", overwrite: bool = False) -> None:
         """Saves the model as a run directory `out`; in "int8" it takes a quarter of the space.

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.core.cells import arrays_of, every_cell
 from tests.core.networks import network, random_state, random_tokens
 from textgru.core import GRU, Linear, PackedNetwork, Session, set_num_threads, simd
+from textgru.core._support import aligned
 from textgru.core.threads import has_openmp
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -256,6 +258,28 @@ def test_what_does_not_fit_is_named():
     assert not session.state[0].any()
 
 
+@pytest.mark.parametrize("failing", range(1, 5))
+def test_memory_that_is_not_there_leaves_a_session_as_it_was(failing, monkeypatch):
+    packed = PackedNetwork(*network("lstm", 65, 8, 70, 2))
+    tokens = random_tokens(packed, 40, 3)
+    session, other = Session(packed, 3), Session(packed, 3)
+    zeros, calls = aligned.zeros, itertools.count(1)
+
+    def short_of_memory(shape, dtype):
+        if next(calls) == failing:
+            raise MemoryError
+        return zeros(shape, dtype)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aligned, "zeros", short_of_memory)
+        with pytest.raises(MemoryError):
+            session.losses(tokens, tokens)
+    session.step(tokens[0])
+    session.read(tokens[1:])
+    other.read(tokens)
+    np.testing.assert_array_equal(session.logits, other.logits)
+
+
 def test_sessions_of_one_network_in_several_threads():
     packed = PackedNetwork(*network("gru", 65, 8, 256, 2))
     u = np.random.default_rng(1).random((60, 8))
@@ -300,8 +324,8 @@ def test_a_second_thread_in_one_session_is_refused():
 def test_threads_that_wait_long_do_not_share(monkeypatch):
     set_num_threads(2)
     waits, seconds = [70e-9] * 3 + [1e-6] * 3, itertools.count(1, 0.1)
-    monkeypatch.setattr("textgru.core._stepping.session.wait_seconds", lambda *_: waits.pop(0))
-    monkeypatch.setattr("textgru.core._stepping.session.perf_counter", lambda: next(seconds))
+    monkeypatch.setattr("textgru.core._stepping.sharing.wait_seconds", lambda *_: waits.pop(0))
+    monkeypatch.setattr("textgru.core._stepping.sharing.perf_counter", lambda: next(seconds))
     packed, u = PackedNetwork(*network("gru", 130, 5, 200, 1)), np.random.default_rng(1).random(20)
     session, alone = Session(packed), Session(packed)
     used, tokens = [], []
@@ -320,3 +344,12 @@ def test_a_network_without_biases_in_its_output_alone():
     session.step(2)
     y, _ = gru.forward(embedding[2][None, None].copy(), training=False)
     np.testing.assert_allclose(session.logits, output.forward(y[0], training=False), rtol=1e-5, atol=1e-6)
+
+
+def test_the_example_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "core.md").read_text(encoding="utf-8")
+    code = text.partition("## Sessions")[2].partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code, names)
+    assert names["drawn"].shape == (100, 3)
+    assert names["losses"].shape == (99, 3)

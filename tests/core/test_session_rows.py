@@ -6,6 +6,7 @@ import pytest
 from tests.core.cells import every_cell
 from tests.core.networks import network, random_state, random_tokens
 from textgru.core import PackedNetwork, Session, set_num_threads, simd
+from textgru.core._stepping.sharing import set_fewest_rows_each
 
 MOST = 64
 ROWS = (1, 2, 3, 7, 17, MOST)
@@ -14,7 +15,14 @@ STEPS = 6
 
 @pytest.fixture(autouse=True)
 def _threads_share_whatever_the_wait(monkeypatch):
-    monkeypatch.setattr("textgru.core._stepping.session.wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("textgru.core._stepping.sharing.wait_seconds", lambda *_: 0.0)
+
+
+@pytest.fixture(params=[1, 1000], ids=["share rows", "share units"])
+def sharing(request):
+    before = set_fewest_rows_each(request.param)
+    yield
+    set_fewest_rows_each(before)
 
 
 def everything(packed, state, tokens, u):
@@ -42,15 +50,16 @@ def check(packed, threads):
     for count in threads:
         set_num_threads(count)
         for rows in ROWS:
-            for part in (slice(0, rows), slice(MOST - rows, MOST)):
-                parts = tuple(array[:, part].copy() for array in state)
-                got = everything(packed, parts, tokens[:, part].copy(), u[:, part].copy())
-                for name, array in got.items():
-                    np.testing.assert_array_equal(array, wanted[name][:, part], err_msg=f"{name}, {rows} rows")
+            part = slice(MOST - rows, MOST)
+            parts = tuple(array[:, part].copy() for array in state)
+            got = everything(packed, parts, tokens[:, part].copy(), u[:, part].copy())
+            for name, array in got.items():
+                np.testing.assert_array_equal(array, wanted[name][:, part], err_msg=f"{name}, {rows} rows")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("hidden", [3, 65, 150])
+@pytest.mark.usefixtures("sharing")
 @every_cell
 def test_a_row_does_not_depend_on_its_neighbours(kind, hidden, precision):
     check(PackedNetwork(*network(kind, 70, 9, hidden, 2), precision=precision), (1, 2, 3))

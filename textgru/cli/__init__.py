@@ -16,8 +16,9 @@ from textgru.errors import TextgruError
 from textgru.paths import shown_path
 
 # Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
-COMMANDS = {"compare": "compare", "corpora": "corpora", "eval": "evaluate", "info": "info", "plot": "plot",
-            "quantize": "quantize", "sample": "sample", "train": "train"}  # fmt: skip
+COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate", "info": "info",
+            "inspect": "inspect", "novelty": "novelty", "plot": "plot", "quantize": "quantize", "sample": "sample",
+            "train": "train"}  # fmt: skip
 
 INTERRUPTED = 130
 LONGEST = 1000  # characters of a message

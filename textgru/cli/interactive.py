@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MARK = "> "
 SHOWN_END = 60  # characters of the text that /undo leaves
+LISTS = ("stop_tokens", "logit_bias", "banned", "dry_breakers")  # of ids: nothing to type
 HELP = """\
 A line is read by the model after all that stands there so far, then it goes on from it. \\n in it is a line end; an
 empty line only lets it go on. Ctrl-C ends a text, Ctrl-D or /quit the conversation.
@@ -113,9 +114,11 @@ class Conversation:
         return True
 
     def _show(self) -> None:
+        now = Settings.of(self._settings)
+        values = {**vars(now.sampling), **vars(now.stopping), "seed": now.seed}
         for name in _names():
-            value = self._settings.get(name)
-            click.echo(f"{name.replace('_', '-'):<14}{'off' if value in (None, ()) else shown(value)}")
+            value = values[name]
+            click.echo(f"{name.replace('_', '-'):<20}{'off' if value in (None, ()) else shown(value)}")
 
     def _undo(self) -> None:
         if not self._before:
@@ -126,6 +129,8 @@ class Conversation:
 
     def _set(self, name: str, value: str) -> None:
         wanted = {**self._settings, name: _value(name, value)}
+        if wanted[name] is None and name not in ("length", "length_chars", "seed"):
+            del wanted[name]  # its default: off, for most
         try:
             Settings.of(wanted)
             next(random_numbers(wanted["seed"]))
@@ -144,7 +149,7 @@ class Conversation:
 
 
 def _names() -> list[str]:
-    return [name for name in GenerationSettings.__annotations__ if name != "stop_tokens"]
+    return [name for name in GenerationSettings.__annotations__ if name not in LISTS]
 
 
 def _value(name: str, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from click.core import ParameterSource
 
 from textgru.cli.options import precision_option, threads_option
 from textgru.cli.sample_options import ITEMS, sample_options
-from textgru.cli.setting_options import SectionedCommand
+from textgru.cli.setting_options import SectionedCommand, given_settings
 from textgru.cli.signals import asked
 from textgru.errors import InputError
+from textgru.generation.sampling import Sampling
+from textgru.generation.stopping import Stopping
 from textgru.paths import given_path
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
 
         print_beams(model, prompts[0], state, options)
         return
-    settings["seed"] = _told_seed(settings["seed"], state, drawn=settings["temperature"] > 0)
+    settings["seed"] = _told_seed(settings["seed"], state, drawn=not Settings.of(settings).sampling.greedy)
     if options["interactive"]:
         from textgru.cli.interactive import converse
 
@@ -118,9 +121,9 @@ def _prompts(options: dict[str, Any]) -> list[str]:
 def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> dict[str, Any]:
     """Those of a generation (textgru.generation.settings). A byte to stop at needs the model."""
     from textgru.cli.prompts import unescaped
-    from textgru.generation.settings import GenerationSettings
 
-    settings = {name: options[name] for name in GenerationSettings.__annotations__ if name in options}
+    others = (*(field.name for field in fields(Stopping)), "seed")
+    settings = given_settings(Sampling, options) | {name: options[name] for name in others if name in options}
     if options["escape"]:
         settings["stop"] = tuple(map(unescaped, settings["stop"]))
     if options["lines"]:

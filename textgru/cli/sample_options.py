@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from textgru.cli.setting_options import SectionedOption
+from textgru.cli.setting_options import SectionedOption, setting_options
+from textgru.generation.sampling import Sampling
 from textgru.typed import Section
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,24 +28,6 @@ OPTIONS = [
     ),
     _option("Prompt", "--escape", "-e", is_flag=True, help=r"\n, \t, \\, \u00e9 in --prompt, --prompts and --stop."),
     _option("Prompt", "--load-state", metavar="FILE", help="Go on exactly where --save-state stopped."),
-    _option(
-        "Sampling",
-        "--temperature",
-        "--temp",
-        type=click.FloatRange(0),
-        default=0.8,
-        show_default=True,
-        metavar="X",
-        help="Below 1 safer, above 1 wilder; 0 always takes the likeliest token.",
-    ),
-    _option("Sampling", "--top-k", type=click.IntRange(1), metavar="N", help="Only the k likeliest tokens."),
-    _option(
-        "Sampling",
-        "--top-p",
-        type=click.FloatRange(0, 1, min_open=True),
-        metavar="X",
-        help="Only the likeliest tokens that together have probability p.",
-    ),
     _option(
         "Sampling",
         "--seed",
@@ -138,7 +121,7 @@ OPTIONS = [
 
 
 def sample_options(function: Function) -> Function:
-    """All of them."""
-    for option in reversed(OPTIONS):
+    """All of them: those of Sampling, which are made from it, and the others."""
+    for option in reversed([setting_options(Sampling), *OPTIONS]):
         function = option(function)
     return function

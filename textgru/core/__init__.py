@@ -9,6 +9,7 @@ from textgru.core._products.products import Products
 from textgru.core._products.quantization import dequantize_rows, quantize_rows
 from textgru.core._sequence.row_order import RowOrder
 from textgru.core._stepping.packed_network import PackedNetwork
+from textgru.core._stepping.sampler import Sampler
 from textgru.core._stepping.session import Session
 from textgru.core._support.checks import check_array, check_index
 from textgru.core._support.machine import available_cpus, memory_bytes
@@ -37,6 +38,7 @@ __all__ = [
     "Products",
     "Recurrent",
     "RowOrder",
+    "Sampler",
     "Session",
     "WeightAverage",
     "Workspace",

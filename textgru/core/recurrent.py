@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar, overload
 
 import numpy as np
 
 from textgru.core._products.products import Products
 from textgru.core._sequence.driver import backward, forward
+from textgru.core._sequence.gates import gates_of
 from textgru.core._sequence.gradients import input_gradients, recurrent_gradient, unroll
 from textgru.core._sequence.layer_arrays import LayerBackward, LayerForward
 from textgru.core._sequence.row_order import RowOrder
@@ -111,15 +112,30 @@ class Recurrent(Layer, Generic[State]):
         self._workspace = Workspace(self.dtype)
         self._inference_workspace = Workspace(self.dtype)
 
+    @overload
     def forward(
-        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True
-    ) -> tuple[np.ndarray, State]:
+        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
+        return_gates: Literal[False] = False,
+    ) -> tuple[np.ndarray, State]: ...  # fmt: skip
+
+    @overload
+    def forward(
+        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
+        return_gates: Literal[True],
+    ) -> tuple[np.ndarray, State, list[dict[str, np.ndarray]]]: ...  # fmt: skip
+
+    def forward(
+        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
+        return_gates: bool = False,
+    ) -> tuple[np.ndarray, State] | tuple[np.ndarray, State, list[dict[str, np.ndarray]]]:  # fmt: skip
         """The outputs y (T, B, H) of the last layer and the states h_n (L, B, H) after the last step.
 
         x (T, B, I); h_0 (L, B, H), zeros when not given. Where the cell's state has two arrays (LSTM), h_0 and h_n are
         pairs of such arrays, (h, c). `training=False` keeps nothing for a backward pass and applies no dropout.
         `copy=False` returns y as a view of the workspace, good until the next call. The array x itself may be kept for
-        the backward pass: leave it as it is until then.
+        the backward pass: leave it as it is until then. `return_gates=True` returns a third result: for each layer its
+        gates and states at every step, arrays (T, B, H) by the names of the equations: r, z, n, h of a GRU, i, f, g, o,
+        h, c of an LSTM, h of an RNN.
         Raises TypeError or ValueError on arrays that don't fit, or where x is a view of this layer's workspace or
         shares memory with gradients.
         """
@@ -128,8 +144,10 @@ class Recurrent(Layer, Generic[State]):
         if training and order.whole and self._workspace.holds(x):
             raise ValueError("x: expected an array apart from this layer's workspace; pass a copy")
         rows = self._in_order("x", x, order, training)
-        y, states = self.forward_rows(rows, None, order, arrays_of(self.cell, "h_0", h_0), training=training)
-        return self._in_steps(y, order, training, copy), self._as_state(states)
+        h_0s, keep = arrays_of(self.cell, "h_0", h_0), check_flag("return_gates", return_gates)
+        y, states = self.forward_rows(rows, None, order, h_0s, training=training, keep_gates=keep)
+        outputs, last = self._in_steps(y, order, training, copy), self._as_state(states)
+        return (outputs, last, self._gates(order, training)) if keep else (outputs, last)
 
     def forward_lookup(
         self,
@@ -183,11 +201,13 @@ class Recurrent(Layer, Generic[State]):
         states: tuple[np.ndarray, ...] | None = None,
         *,
         training: bool = True,
+        keep_gates: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """As forward for rows in the core's own order: x (N, I), or with index (N,) the table (V, I) it points into.
 
         `states`: a tuple of the cell's states (L, B, H). Returns y (N, H), a view of the workspace, and the tuple of
         those after the last step. Raises as forward_lookup; the array `index` may be kept for the backward pass.
+        `keep_gates`: the gates of all steps are kept in the workspace, as they always are in training.
         """
         if not isinstance(order, RowOrder):
             raise TypeError(f"order: expected a RowOrder, got {type(order).__name__}")
@@ -224,22 +244,10 @@ class Recurrent(Layer, Generic[State]):
             arrays = self._layer_states(layer, order, work)
             for i, array in enumerate(arrays):
                 order.begin(array, None if states is None else states[i][layer])
-            kept = work.get(f"kept_l{layer}" if training else "kept", rows if training else batch, cell.kept * hidden)
-            forward(
-                LayerForward(
-                    cell,
-                    order,
-                    projected,
-                    index if projected_table and layer == 0 else None,
-                    w_hh,
-                    b_hh,
-                    arrays,
-                    kept,
-                    self._reset_before,
-                ),
-                products,
-                work,
-            )
+            keep = training or keep_gates
+            kept = work.get(f"kept_l{layer}" if keep else "kept", rows if keep else batch, cell.kept * hidden)
+            looked_up, before = index if projected_table and layer == 0 else None, self._reset_before
+            forward(LayerForward(cell, order, projected, looked_up, w_hh, b_hh, arrays, kept, before), products, work)
             for i, array in enumerate(arrays):
                 order.last(order.states(array), last[i][layer])
             source = order.states(arrays[0])
@@ -366,6 +374,14 @@ class Recurrent(Layer, Generic[State]):
         """A layer's states (N + B, H), before the first step and after each."""
         rows = order.rows + order.batch
         return tuple(work.get(f"{name}_l{layer}", rows, self.hidden_size) for name in self.cell.states)
+
+    def _gates(self, order: RowOrder, training: bool) -> list[dict[str, np.ndarray]]:
+        """What the last forward pass kept: see forward."""
+        work, kept = self._room(training), (order.rows, self.cell.kept * self.hidden_size)
+        return [
+            gates_of(self.cell, order, work.get(f"kept_l{layer}", *kept), self._layer_states(layer, order, work))
+            for layer in range(self.num_layers)
+        ]
 
     def _room(self, training: bool) -> Workspace:
         return self._workspace if training else self._inference_workspace

@@ -59,7 +59,7 @@ class Pieces(Iterator[Piece]):
         """`log_probabilities`: with the natural logarithms of the network's own probabilities, without any sampling
         control. `model`: the hash of the model, for the state."""
         self._packed, self._tokenizer, self._stopping, self._model = packed, tokenizer, stopping, model
-        self._draws = Draws(packed, sampling, never=tokenizer.unk_id)
+        self._draws = Draws(packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id)
         self._scores = log_probabilities
         self._most = max(1, min(MOST_ROWS, MOST_WAITING // max(1, stopping.tokens)))
         self._waiting = enumerate(starts)
@@ -75,8 +75,7 @@ class Pieces(Iterator[Piece]):
         """Where the first text stands after the pieces that were yielded."""
         if self._first is None:
             raise RuntimeError("the first text has not begun")
-        row, recent = self._first.now(self._draws)
-        return state_of(row, self._packed, recent, self._model)
+        return state_of(self._first.now(self._draws), self._packed, self._model)
 
     def stop(self) -> None:
         """Nothing more is drawn. What was held back as the possible beginning of a stop string is still yielded."""

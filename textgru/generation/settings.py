@@ -19,6 +19,25 @@ class GenerationSettings(TypedDict, total=False):
     temperature: float
     top_k: int | None
     top_p: float | None
+    min_p: float
+    typical_p: float
+    top_n_sigma: float
+    dynatemp_range: float
+    dynatemp_exponent: float
+    mirostat_tau: float
+    mirostat_eta: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    penalty_last_n: int
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_penalty_last_n: int
+    min_tokens: int
+    logit_bias: dict[int, float]
+    banned: list[int]
+    dry_breakers: list[int]
     length: int | None
     length_chars: int | None
     stop: str | Sequence[str]

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from textgru.core import PackedNetwork
-from textgru.generation.draws import Arrays, read_prompt
+from textgru.generation.draws import Arrays, Memory, read_prompt
 from textgru.text.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
-RECENT = 64  # tokens at the end of a text that are kept for the decoder
+RECENT = 1 << 14  # tokens at the end of a text that are kept for the decoder and the sampling controls
 
 
 @dataclass(frozen=True)
 class Start:
     """What a text goes on from: `state` arrays (L, 1, H) after all tokens but the last, `token` the last, `recent` up
-    to 64 tokens of the text at its end, for the decoder."""
+    to 16,384 tokens of the text at its end; `drawn` and `mu` are those of textgru.generation.draws.Memory."""
 
     state: Arrays
     token: int
     recent: tuple[int, ...]
+    drawn: int = 0
+    mu: float | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """What the sampling controls know of it."""
+        return Memory(np.array(self.recent or [self.token], np.intp), self.drawn, self.mu)
 
 
 def begin(packed: PackedNetwork, tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> Start:
@@ -45,4 +52,5 @@ def follow(packed: PackedNetwork, tokenizer: Tokenizer, start: Start, text: str)
     if not len(tokens):
         return start
     state = read_prompt(packed, np.concatenate([np.array([start.token], np.intp), tokens]), start.state)
-    return Start(state, int(tokens[-1]), (*start.recent, *tokens.tolist())[-RECENT:])
+    recent = (*start.recent, *tokens.tolist())[-RECENT:]
+    return replace(start, state=state, token=int(tokens[-1]), recent=recent)

@@ -13,11 +13,11 @@ from textgru.atomic_files import write_atomically
 from textgru.core import PackedNetwork, Session
 from textgru.errors import InputError
 from textgru.generation.draws import Row
-from textgru.generation.starts import RECENT, Start
+from textgru.generation.starts import Start
 from textgru.paths import given_path
 from textgru.typed import MismatchError, Range, read_fields, read_json
 
-LONGEST_HEADER = 1 << 16  # bytes
+LONGEST_HEADER = 1 << 24  # bytes
 LARGEST_FILE = 1 << 32
 
 
@@ -58,6 +58,8 @@ class _Header:
     token: Annotated[int, Range(0, 2**31)]
     recent: list[Annotated[int, Range(0, 2**31)]]
     random: RandomState | None = None
+    drawn: Annotated[int, Range(0, 2**62)] = 0
+    mu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ class State:
     """What `LanguageModel.prime` and `Stream.state` give and `LanguageModel.stream` goes on from.
 
     `session`: the network's state, as textgru.core.Session.save_state gives it, after all tokens but the last, which is
-    `token`; `recent`: up to 64 tokens at the end of the text, for the decoder; `model`: the hash of the model that it
-    belongs to; `random`: the state of the random numbers, or None.
+    `token`; `recent`: tokens at the end of the text, as many as decoder and sampling controls look back; `model`: the
+    hash of the model that it belongs to; `random`: the state of the random numbers, or None; `drawn`, `mu`: what
+    sampling controls remember beside the tokens (textgru.generation.draws.Memory).
     """
 
     session: bytes
@@ -74,10 +77,14 @@ class State:
     recent: tuple[int, ...]
     model: str
     random: RandomState | None = None
+    drawn: int = 0
+    mu: float | None = None
 
     def save(self, path: str | Path) -> None:
         """Writes a file for LanguageModel.load_state. Raises InputError or StorageError where it can't be written."""
-        header = _Header("textgru generation state", 1, self.model, self.token, list(self.recent), self.random)
+        header = _Header(
+            "textgru generation state", 1, self.model, self.token, list(self.recent), self.random, self.drawn, self.mu
+        )
         line = json.dumps(asdict(header), separators=(",", ":"))
         write_atomically(given_path("state", path), line.encode() + b"\n" + self.session)
 
@@ -100,14 +107,15 @@ class State:
             header = read_fields(_Header, read_json(line))
         except MismatchError as error:
             raise InputError(f"{path}: is no saved state, or damaged: {error}") from error
-        return State(session, header.token, tuple(header.recent[-RECENT:]), header.model, header.random)
+        return State(session, header.token, tuple(header.recent), header.model, header.random, header.drawn, header.mu)
 
 
-def state_of(row: Row, packed: PackedNetwork, recent: tuple[int, ...], model: str) -> State:
-    """The state of a row, whose last tokens are `recent`."""
+def state_of(row: Row, packed: PackedNetwork, model: str) -> State:
+    """The state of a row, in the model with the hash `model`."""
     session = Session(packed)
     session.state = tuple(np.ascontiguousarray(array) for array in row.state)
-    return State(session.save_state(), row.token, recent, model, RandomState.of(row.rng))
+    tokens, memory = tuple(row.memory.tokens.tolist()), row.memory
+    return State(session.save_state(), row.token, tokens, model, RandomState.of(row.rng), memory.drawn, memory.mu)
 
 
 def start_of(state: State, packed: PackedNetwork, model: str) -> Start:
@@ -121,4 +129,4 @@ def start_of(state: State, packed: PackedNetwork, model: str) -> Start:
         raise InputError(str(error)) from error
     if not all(0 <= token < packed.vocab_size for token in (state.token, *state.recent)):
         raise InputError("state: damaged: it has tokens that the model doesn't know")
-    return Start(session.state, state.token, state.recent)
+    return Start(session.state, state.token, state.recent, state.drawn, state.mu)

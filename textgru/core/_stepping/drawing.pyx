@@ -1,32 +1,109 @@
 from cython cimport floating
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isfinite, log2
+from libc.string cimport memcpy
 
-from textgru.core._support.typed_kernels cimport boltzmann
+from textgru.core._stepping.call cimport take
+from textgru.core._stepping.controls cimport Controls, History, apply, remember
+from textgru.core._support.typed_kernels cimport boltzmann, largest
+
+
+cdef struct Scratch:
+    void* x
+    void* key
+    Py_ssize_t* lengths
+
+
+cdef char* _lay_out(Scratch* scratch, const Controls* c, Py_ssize_t item, char* room) noexcept nogil:
+    scratch.x, scratch.key = take(&room, c.V * item), take(&room, c.V * item)
+    scratch.lengths = <Py_ssize_t*>take(&room, c.dry_penalty_last_n * sizeof(Py_ssize_t))
+    return room
+
+
+cdef Py_ssize_t controls_bytes(const Controls* c, Py_ssize_t item) noexcept nogil:
+    cdef Scratch scratch
+    return _lay_out(&scratch, c, item, NULL) - <char*>NULL
 
 
 cdef Py_ssize_t draw(
-    const Drawing* how, Py_ssize_t n, floating* logits, double u, floating* p,
+    const Drawing* how, Py_ssize_t row, int rank, Py_ssize_t n, floating* logits, double u, floating* p,
 ) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef Py_ssize_t last = 0
-    cdef double total = 0
-    cdef double target, scale
-    # As far as the numbers reach: a temperature beyond is as good as one that is infinite or zero.
-    if floating is float:
-        scale = min(max(1 / how.temperature, <double>FLT_MIN), <double>FLT_MAX)
-    else:
-        scale = min(max(1 / how.temperature, DBL_MIN), DBL_MAX)
+    cdef double total
+    cdef Py_ssize_t token
+    cdef History* history
     if how.never >= 0:
         logits[how.never] = -INFINITY
-    target = boltzmann(n, logits, scale, p)
-    if not 0 < target < INFINITY:
+    if how.controls == NULL:
+        total = boltzmann(n, logits, _inverse(how.temperature, logits), p)
+        return _first_above(n, p, total, u)
+    history = how.rows + row
+    total = _controlled(how, history, rank, n, logits, p)
+    token = _first_above(n, p, total, u)
+    if token >= 0:
+        history.drawn += 1
+        remember(how.controls, history, token)
+        if how.controls.mirostat_tau > 0:
+            history.mu -= how.controls.mirostat_eta * (-log2(p[token] / total) - how.controls.mirostat_tau)
+    return token
+
+
+cdef void distribution(
+    const Drawing* how, Py_ssize_t row, Py_ssize_t n, const floating* logits, double* out,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef floating* p = <floating*>(how.scratch + how.scratch_bytes)
+    cdef double total = _controlled(how, how.rows + row, 0, n, logits, p)
+    for i in range(n):
+        out[i] = p[i] / total if 0 < total < INFINITY else 0
+
+
+cdef double _controlled(
+    const Drawing* how, History* history, int rank, Py_ssize_t n, const floating* logits, floating* p,
+) noexcept nogil:
+    """p (n,), what each token's probability is in proportion to, and their sum."""
+    cdef Scratch scratch
+    cdef Py_ssize_t i
+    cdef double scale
+    cdef floating most
+    cdef floating* x
+    _lay_out(&scratch, how.controls, sizeof(floating), how.scratch + rank * how.scratch_bytes)
+    x = <floating*>scratch.x
+    memcpy(x, logits, n * sizeof(floating))
+    scale = apply(how.controls, history, x, p, <floating*>scratch.key, scratch.lengths)
+    if scale > 0:
+        return boltzmann(n, x, _inverse(1 / scale, x), p)
+    if scale == 0 and isfinite(boltzmann(n, x, 1, p)):  # the likeliest alone
+        most = largest(n, x)
+        i = 0
+        while x[i] < most:
+            i += 1
+        for j in range(n):
+            p[j] = 0
+        p[i] = 1
+        return 1
+    return 0
+
+
+cdef inline double _inverse(double temperature, const floating* typed) noexcept nogil:
+    """1 / temperature, as far as the numbers reach: one beyond is as good as one that is infinite or zero."""
+    if floating is float:
+        return min(max(1 / temperature, <double>FLT_MIN), <double>FLT_MAX)
+    else:
+        return min(max(1 / temperature, DBL_MIN), DBL_MAX)
+
+
+cdef Py_ssize_t _first_above(Py_ssize_t n, const floating* p, double total, double u) noexcept nogil:
+    """The first whose cumulative part of the total is above u."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t last = 0
+    cdef double sum = 0
+    cdef double target = total * u
+    if not 0 < total < INFINITY:
         return -1
-    target *= u
     for i in range(n):
         if p[i] > 0:
             last = i  # in case rounding leaves the sum just below the target
-            total += p[i]
-            if total > target:
+            sum += p[i]
+            if sum > target:
                 break
     return last

@@ -15,8 +15,8 @@ cdef void losses_of_rows(
     Call* call, Py_ssize_t T, const Py_ssize_t* tokens, const Py_ssize_t* targets, double* out
 ) noexcept nogil
 
-# Reads call.tokens and draws with u (n, B), n times, but doesn't read the last ones: out (n, B). `failed` where there is
-# nothing to draw.
+# Reads call.tokens and draws with u (n, B), n times, but doesn't read the last ones: out (n, B). `failed` where there
+# is nothing to draw.
 cdef void generate_rows(
     Call* call, Py_ssize_t n, const double* u, const Drawing* how, Py_ssize_t* out, bint* failed
 ) noexcept nogil

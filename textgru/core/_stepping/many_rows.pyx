@@ -76,7 +76,9 @@ cdef inline void _wait(Thread* thread) noexcept nogil:
         team_wait(thread.call.together)
 
 
-cdef inline floating* _after(Thread* thread, Py_ssize_t layer, Py_ssize_t s, Py_ssize_t t, floating* typed) noexcept nogil:
+cdef inline floating* _after(
+    Thread* thread, Py_ssize_t layer, Py_ssize_t s, Py_ssize_t t, floating* typed,
+) noexcept nogil:
     """State s of its rows (rows, H) after step t of a layer. `typed` is there for its type."""
     cdef Py_ssize_t row = thread.call.steps * thread.first + t * thread.rows
     return <floating*>thread.call.after[layer % 2][s] + row * thread.w.H
@@ -280,7 +282,8 @@ cdef void _generate(
             thread.first + thread.rows * (thread.share + 1) // thread.shares,
         ):
             token = draw(
-                how, w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b], <floating*>thread.p)
+                how, b, team_rank(), w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b],
+                <floating*>thread.p)
             out[i * call.rows + b] = token
             if token < 0:
                 failed[0] = True

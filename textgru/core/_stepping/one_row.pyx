@@ -169,16 +169,22 @@ cdef void _generate(
     Call* call, Py_ssize_t token, Py_ssize_t n, const double* u, const Drawing* how, Py_ssize_t* out, bint* failed,
     floating* logits,
 ) noexcept nogil:
-    """Every thread draws for itself, the same token. Where there is nothing to draw they go on together to the end."""
+    """Every thread draws for itself, the same token; or with controls, which remember what was drawn, one for all.
+    Where there is nothing to draw they go on together to the end."""
     cdef Thread thread
     cdef Py_ssize_t i
+    cdef int rank = team_rank()
     _begin(&thread, call)
     _recurrent_of_state(&thread, <floating*>call.states[0])
     for i in range(n):
         _step(&thread, token, i + 1 < n, logits)
-        token = draw(how, call.w.V, logits, u[i], <floating*>thread.p)
-        if team_rank() == 0:
+        if how.controls == NULL or rank == 0:
+            token = draw(how, 0, rank, call.w.V, logits, u[i], <floating*>thread.p)
+        if rank == 0:
             out[i] = token
             if token < 0:
                 failed[0] = True
+        if how.controls != NULL:
+            team_wait(call.together)
+            token = out[i]
         token = max(token, <Py_ssize_t>0)

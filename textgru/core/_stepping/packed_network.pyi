@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 from textgru.core.layers import Linear
@@ -23,5 +25,5 @@ class PackedNetwork:
     @property
     def states(self) -> tuple[str, ...]: ...
     def __init__(
-        self, embedding: np.ndarray, recurrent: Recurrent, output: Linear, *, precision: str = "fp32"
+        self, embedding: np.ndarray, recurrent: Recurrent[Any], output: Linear, *, precision: str = "fp32"
     ) -> None: ...

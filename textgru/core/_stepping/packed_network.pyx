@@ -26,9 +26,9 @@ cdef class PackedNetwork:
 
     Nothing of it changes once it is made: any number of sessions in any number of threads share one. The weights are
     those of the time it is made; later changes of the layers don't reach it. `precision`: "fp32" takes them as they
-    are (also of a float64 network), "bf16" as bfloat16, "int8" as 8-bit integers; biases and the first layer's input
-    products, where the vocabulary is small, stay as they are, and what bf16 or int8 weights multiply is rounded alike at
-    each step. `nbytes`: of the weights that a token is multiplied with. `states`: what the arrays of a state are.
+    are (also of a float64 network), "bf16" as bfloat16, "int8" as 8-bit integers. What bf16 or int8 weights multiply is
+    rounded alike at each step; biases stay as they are, and so do the first layer's input products where the vocabulary
+    is small. `nbytes`: of the weights that a token is multiplied with. `states`: what the arrays of a state are.
 
     Raises ValueError for another precision, layers that don't fit and a GRU with reset_after=False; TypeError for bf16
     and int8 of a float64 network and for what are no such layers. It can't be copied.

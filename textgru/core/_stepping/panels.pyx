@@ -2,7 +2,7 @@ from cython cimport floating
 from libc.stdint cimport int8_t, uint8_t
 
 from textgru.core._products.products cimport TEXTGRU_PACKED_COLUMNS, units_of
-from textgru.core._stepping.weights cimport BF16, FP32, FP64, INT8, Matrix, Weights
+from textgru.core._stepping.weights cimport BF16, FP32, INT8, Matrix, Weights
 from textgru.core._support.simd cimport kernels, textgru_products
 
 

@@ -1,7 +1,5 @@
 """Rows of tokens read and drawn with packed weights: the checks, the buffers, the threads."""
 
-from time import perf_counter
-
 import numpy as np
 
 from cython.parallel cimport parallel
@@ -13,32 +11,19 @@ from textgru.core._stepping.drawing cimport Drawing, draw
 from textgru.core._stepping.many_rows cimport generate_rows, losses_of_rows, many_rows_bytes, read_rows
 from textgru.core._stepping.one_row cimport generate_one_row, one_row_bytes, step_one_row
 from textgru.core._stepping.packed_network cimport PackedNetwork
+from textgru.core._stepping.sampler cimport Sampler
+from textgru.core._stepping.sharing cimport Sharing
 from textgru.core._stepping.weights cimport FP64, Weights
-from textgru.core._support.team cimport TEAM_MOST, team, team_begin
-from textgru.core._support.threads cimport thread_count, threads_for
+from textgru.core._support.team cimport team, team_begin
 
 from textgru.core._stepping.state_bytes import state_from_bytes, state_to_bytes
 from textgru.core._support import aligned
 from textgru.core._support.checks import (
-    check_array, check_index, check_integer, check_memory, check_number, check_size, own_index, sizes
+    check_array, check_integer, check_memory, check_number, check_size, own_index, sizes
 )
-from textgru.core._support.threads import wait_seconds
 
 NOTHING_TO_DRAW = "logits: expected finite scores to draw from; are the weights finite?"
 BUSY = "this Session is computing in another thread: a session is used by one thread at a time"
-
-# Threads share the rows where each has this many, else the units: measured, python -m benchmarks.sample_speed --rows.
-cdef Py_ssize_t FEWEST_ROWS_EACH = 6
-
-# Weights of so many bytes are never shared by units, of so many always. Between, they are where the time that it saves,
-# at so many bytes a second, is more than that for waiting: after each layer and the output, three times what a wait
-# alone takes, for what the threads then read of one another. How long that is, is measured again after so many seconds:
-# on a virtual machine it changes.
-cdef Py_ssize_t LARGEST_ALONE = 50_000
-cdef Py_ssize_t SMALLEST_SHARED = 2_000_000
-cdef double BYTES_A_SECOND = 9e10
-cdef double WAITS = 3
-cdef double MEASURED_AGAIN = 0.25
 
 # Rows times steps that are read at a time where all tokens are known, and bytes of their scores for losses.
 cdef Py_ssize_t ROWS_AT_A_TIME = 256
@@ -61,13 +46,12 @@ cdef class Session:
     cdef readonly Py_ssize_t rows
     cdef readonly object logits
     cdef readonly int threads           # how many the last call used
-    cdef double wait                    # seconds, when it was measured last
-    cdef double measured                # when that was; 0 before
+    cdef Sharing sharing
     cdef bint busy
     cdef Call call
     cdef tuple states                   # (L, B, H) each
     cdef object tokens                  # (B,)
-    cdef dict buffers                   # name -> array that grows: after, projected, scratch, scored
+    cdef dict buffers                   # name -> array: what Call points into
     cdef bint scores                    # whether there is room for losses
 
     def __cinit__(self, packed, rows=1):
@@ -86,7 +70,7 @@ cdef class Session:
         for s in range(w.S):
             self.call.states[s] = _start(self.states[s])
         self.call.logits, self.call.tokens = _start(logits), <Py_ssize_t*>_start(self.tokens)
-        self.threads, self.measured, self.busy = 1, 0, False
+        self.sharing, self.threads, self.busy = Sharing(), 1, False
         self._reserve(1, 1, False)
 
     def __reduce__(self):
@@ -158,16 +142,20 @@ cdef class Session:
             self._read(read, wanted, result)
         return result.reshape(shape)
 
-    def generate(self, tokens, u, temperature, never=-1):
+    def generate(self, tokens, u, temperature=1.0, never=-1, *, sampler=None):
         """Each row reads a token, draws the next one and reads it, and so on: len(u) new tokens, (n, B) intp.
 
         tokens (B,) intp. Each is drawn as by `draw` with its number in u (n, B) float64, in [0, 1); the last ones are
-        not read. The token `never`, unless it is -1, is not drawn. Raises as step and draw; the state is then that of
-        rows which have read rubbish.
+        not read. The token `never`, unless it is -1, is not drawn. With a `sampler`, a Sampler of as many rows, its
+        controls apply in place of the temperature, and it takes note of what is drawn. Raises as step and draw; the
+        state is then that of rows which have read rubbish.
         """
         cdef Drawing how
         how.never = self._token("never", never, -1)
         how.temperature = check_number("temperature", temperature, above=0.0)
+        how.controls = NULL
+        if sampler is not None:
+            self._check_sampler(sampler)
         flat = self.rows == 1 and isinstance(u, np.ndarray) and u.ndim == 1
         if self.rows == 1 and not isinstance(tokens, np.ndarray):
             tokens = np.array([self._token("tokens", tokens, 0)])
@@ -177,7 +165,8 @@ cdef class Session:
         if not ((numbers >= 0) & (numbers < 1)).all():
             raise ValueError("u: expected numbers from 0 to below 1")
         drawn = np.empty(numbers.shape, np.intp)
-        if numbers.size and self._generate(tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how):
+        if numbers.size and self._generate(
+                tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how, sampler):
             raise ValueError(NOTHING_TO_DRAW)
         return drawn
 
@@ -189,7 +178,7 @@ cdef class Session:
         distribution: with NaN or infinity among them, or nothing else than -infinity.
         """
         cdef Drawing how
-        how.temperature, how.never = check_number("temperature", temperature, above=0.0), -1
+        how.temperature, how.never, how.controls = check_number("temperature", temperature, above=0.0), -1, NULL
         flat = self.rows == 1 and not isinstance(u, np.ndarray)
         numbers = np.array([check_number("u", u, 0.0, 1.0)]) if flat else u
         check_array("u", numbers, np.dtype(np.float64), (self.rows,))
@@ -249,7 +238,17 @@ cdef class Session:
                     with parallel(num_threads=threads):
                         _read_part(&self.call, T, &read[0, 0], &wanted[0, 0], &out[0, 0] if scores else NULL)
 
-    cdef bint _generate(self, tokens, const double[:, ::1] u, Py_ssize_t[:, ::1] out, Drawing how) except -1:
+    def _check_sampler(self, sampler):
+        if not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler: expected a Sampler, got {type(sampler).__name__}")
+        if (sampler.rows, sampler.vocab_size) != (self.rows, self.packed.vocab_size):
+            raise ValueError(
+                f"sampler: expected one of {self.rows} rows and {self.packed.vocab_size} tokens, got {sampler.rows} "
+                f"and {sampler.vocab_size}")
+
+    cdef bint _generate(
+        self, tokens, const double[:, ::1] u, Py_ssize_t[:, ::1] out, Drawing how, Sampler sampler,
+    ) except -1:
         """Whether there was nothing to draw."""
         cdef Py_ssize_t n = u.shape[0]
         cdef Py_ssize_t token = tokens[0]
@@ -259,6 +258,8 @@ cdef class Session:
         with _Busy(self):
             self.tokens[...] = tokens
             threads = self._share(&together, n, 1, False)
+            if sampler is not None:
+                sampler._prepare(&how, threads, self.call.w.item)
             with nogil:
                 if threads == 1:
                     _generate_part(&self.call, token, n, &u[0, 0], &how, &out[0, 0], &failed)
@@ -275,87 +276,62 @@ cdef class Session:
             for b in range(self.rows):
                 if self.call.w.kind == FP64:
                     out[b] = draw(
-                        &how, self.call.w.V, <double*>self.call.logits + b * row_size, u[b],
+                        &how, b, 0, self.call.w.V, <double*>self.call.logits + b * row_size, u[b],
                         <double*>self.call.scratch)
                 else:
                     out[b] = draw(
-                        &how, self.call.w.V, <float*>self.call.logits + b * row_size, u[b], <float*>self.call.scratch)
+                        &how, b, 0, self.call.w.V, <float*>self.call.logits + b * row_size, u[b],
+                        <float*>self.call.scratch)
                 failed = failed or out[b] < 0
         if failed:
             raise ValueError(NOTHING_TO_DRAW)
 
     cdef int _share(self, team* together, Py_ssize_t steps, Py_ssize_t at_a_time, bint scores) except -1:
         """How many threads a call of so many steps uses, with room for all of them, and what they share."""
-        cdef const Weights* w = self.call.w
-        cdef int threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.rows // FEWEST_ROWS_EACH)
-        cdef double numbers = self.packed.nbytes / self._bytes_of_a_number()
-        self.call.by_units = False
-        if threads > 1:
-            if threads_for(numbers * self.rows * steps) == 1:
-                threads = 1
-        else:
-            threads = self._sharing_units()
-            self.call.by_units = threads > 1
+        cdef int threads = self.sharing.threads(
+            self.call.w, self.packed.nbytes, self.rows, steps, &self.call.by_units)
         self._reserve(at_a_time, threads, scores)
         self.call.together = together
         team_begin(together)
         self.threads = threads
         return threads
 
-    cdef double _bytes_of_a_number(self) noexcept:
-        return {"bf16": 2, "int8": 1}.get(self.packed.precision, self.call.w.item)
-
-    cdef int _sharing_units(self) except -1:
-        """How many threads share the units."""
-        cdef Py_ssize_t nbytes = self.packed.nbytes
-        cdef int threads = 1
-        cdef double saved, now
-        if nbytes > LARGEST_ALONE:
-            threads = <int>min(<Py_ssize_t>min(thread_count(), TEAM_MOST), self.call.w.blocks)
-        if threads > 1 and nbytes < SMALLEST_SHARED:
-            now = perf_counter()
-            if self.measured == 0 or now > self.measured + MEASURED_AGAIN:
-                self.wait, self.measured = wait_seconds(3, 50), now
-            saved = nbytes * (1 - 1.0 / threads) / BYTES_A_SECOND
-            if saved < WAITS * self.wait * (self.call.w.L + 1):
-                threads = 1
-        return threads
-
     cdef _reserve(self, Py_ssize_t steps, int threads, bint scores):
-        """Room for reading so many steps at a time, with so many threads."""
+        """Room for reading so many steps at a time, with so many threads. All of it, or as before with MemoryError."""
         cdef const Weights* w = self.call.w
-        cdef Py_ssize_t s, row
+        cdef Py_ssize_t s, rows, width, row, scored_rows, scratch_bytes
         cdef int half
         if steps <= self.call.steps and threads <= len(self.buffers["scratch"]) and (self.scores or not scores):
             return
-        steps = max(steps, self.call.steps)
-        self.scores = self.scores or scores
+        steps, scores = max(steps, self.call.steps), scores or self.scores
+        rows, width, row = self.rows * steps, w.blocks * w.G * TEXTGRU_PACKED_COLUMNS, whole_blocks(w.V)
+        scratch_bytes = many_rows_bytes(w, self.rows, steps)
+        if self.rows == 1:
+            scratch_bytes = max(scratch_bytes, one_row_bytes(w))
+        scored_rows = max(<Py_ssize_t>1, min(rows, SCORED_BYTES // (row * w.item))) if scores else 0
+        projected = w.L > 1 or w.table == NULL
         dtype = self.packed.dtype
-        rows = self.rows * steps
-        self.call.steps = steps
+        buffers = {
+            "after": self._at_least("after", (2, w.S, max(rows, w.L), w.H), dtype),
+            "projected": self._at_least("projected", (rows if projected else 0, width), dtype),
+            "scratch": self._at_least("scratch", (threads, scratch_bytes), np.dtype(np.uint8)),
+            "scored": self._at_least("scored", (threads, scored_rows, row), dtype),
+        }
+        self.buffers.update(buffers)
         for half in range(2):
             for s in range(w.S):
-                self.call.after[half][s] = self._grown(f"after {half} {s}", (max(rows, w.L), w.H), dtype)
-        projects = w.L > 1 or w.table == NULL
-        self.call.projected = self._grown(
-            "projected", (rows if projects else 1, w.blocks * w.G * TEXTGRU_PACKED_COLUMNS), dtype)
-        self.call.scratch_bytes = many_rows_bytes(w, self.rows, steps)
-        if self.rows == 1:
-            self.call.scratch_bytes = max(self.call.scratch_bytes, one_row_bytes(w))
-        self.call.scratch = <char*>self._grown("scratch", (threads, self.call.scratch_bytes), np.uint8)
-        if self.scores:
-            row = w.output_blocks * TEXTGRU_PACKED_COLUMNS
-            self.call.scored_rows = max(<Py_ssize_t>1, min(<Py_ssize_t>rows, SCORED_BYTES // (row * w.item)))
-            self.call.scored = self._grown("scored", (threads, self.call.scored_rows, row), dtype)
+                self.call.after[half][s] = _start(buffers["after"][half, s])
+        self.call.projected, self.call.scored = _start(buffers["projected"]), _start(buffers["scored"])
+        self.call.scratch, self.call.scratch_bytes = <char*>_start(buffers["scratch"]), scratch_bytes
+        self.call.steps, self.call.scored_rows, self.scores = steps, scored_rows, scores
 
-    cdef void* _grown(self, name, shape, dtype) except NULL:
-        """The start of a buffer of at least this shape."""
+    cdef _at_least(self, name, shape, dtype):
+        """The buffer of this name, or a larger one of at least this shape."""
         had = self.buffers.get(name)
-        if had is not None:
-            shape = tuple(map(max, zip(shape, had.shape)))
-        if had is None or had.shape != shape:
-            self.buffers[name] = aligned.zeros(shape, dtype)
-        return _start(self.buffers[name])
+        if had is None:
+            return aligned.zeros(shape, dtype)
+        shape = tuple(map(max, zip(shape, had.shape)))
+        return had if shape == had.shape else aligned.zeros(shape, dtype)
 
 
 cdef class _Busy:
@@ -375,7 +351,7 @@ cdef class _Busy:
         self.session.busy = False
 
 
-cdef void* _start(array) except NULL:
+cdef void* _start(array) except? NULL:
     return <void*><uintptr_t>array.ctypes.data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -59,5 +59,5 @@ def state_from_bytes(
     return tuple(numbers.reshape(len(names), *shape))
 
 
-def _said(cell: object, arrays: dict[str, tuple[object, object]]) -> str:
+def _said(cell: object, arrays: Mapping[str, tuple[object, object]]) -> str:
     return f"{cell} with " + ", ".join(f"{name} {shape} {dtype}" for name, (dtype, shape) in sorted(arrays.items()))

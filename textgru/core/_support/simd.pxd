@@ -43,6 +43,13 @@ cdef extern from "kernels.h" nogil:
         void (*matvec_packed)(
             size_t blocks, size_t n, const float* packed, const float* b, const float* x, float* y) noexcept nogil
         double (*boltzmann)(size_t n, const float* x, double scale, float* y) noexcept nogil
+        float (*largest)(size_t n, const float* x) noexcept nogil
+        void (*mask)(size_t n, const float* key, float least, float* x) noexcept nogil
+        size_t (*keep_largest)(
+            size_t n, const float* key, const float* weight, double target, float* x) noexcept nogil
+        double (*deviation)(size_t n, const float* x) noexcept nogil
+        double (*entropy)(size_t n, const float* x, float largest, const float* p, double total) noexcept nogil
+        void (*typicality)(size_t n, const float* x, float shift, float* key) noexcept nogil
         double (*cross_entropy)(size_t n, const float* x, size_t target, double scale, float* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const float* g, float* m, float* v, float* w) noexcept nogil
@@ -70,6 +77,13 @@ cdef extern from "kernels.h" nogil:
         void (*matvec_packed)(
             size_t blocks, size_t n, const double* packed, const double* b, const double* x, double* y) noexcept nogil
         double (*boltzmann)(size_t n, const double* x, double scale, double* y) noexcept nogil
+        double (*largest)(size_t n, const double* x) noexcept nogil
+        void (*mask)(size_t n, const double* key, double least, double* x) noexcept nogil
+        size_t (*keep_largest)(
+            size_t n, const double* key, const double* weight, double target, double* x) noexcept nogil
+        double (*deviation)(size_t n, const double* x) noexcept nogil
+        double (*entropy)(size_t n, const double* x, double largest, const double* p, double total) noexcept nogil
+        void (*typicality)(size_t n, const double* x, double shift, double* key) noexcept nogil
         double (*cross_entropy)(size_t n, const double* x, size_t target, double scale, double* dx) noexcept nogil
         void (*adamw)(size_t n, double g_scale, double lr, double beta1, double beta2, double eps, double decay,
             double correction1, double correction2, const double* g, double* m, double* v, double* w) noexcept nogil

@@ -123,3 +123,50 @@ cdef inline void adamw_row(
         kernels.f32.adamw(n, g_scale, lr, beta1, beta2, eps, decay, correction1, correction2, g, m, v, w)
     else:
         kernels.f64.adamw(n, g_scale, lr, beta1, beta2, eps, decay, correction1, correction2, g, m, v, w)
+
+
+cdef inline floating largest(Py_ssize_t n, const floating* x) noexcept nogil:
+    if floating is float:
+        return kernels.f32.largest(n, x)
+    else:
+        return kernels.f64.largest(n, x)
+
+
+cdef inline void mask(Py_ssize_t n, const floating* key, floating least, floating* x) noexcept nogil:
+    """x = -infinity where key < least"""
+    if floating is float:
+        kernels.f32.mask(n, key, least, x)
+    else:
+        kernels.f64.mask(n, key, least, x)
+
+
+cdef inline Py_ssize_t keep_largest(
+    Py_ssize_t n, const floating* key, const floating* weight, double target, floating* x,
+) noexcept nogil:
+    if floating is float:
+        return kernels.f32.keep_largest(n, key, weight, target, x)
+    else:
+        return kernels.f64.keep_largest(n, key, weight, target, x)
+
+
+cdef inline double deviation(Py_ssize_t n, const floating* x) noexcept nogil:
+    if floating is float:
+        return kernels.f32.deviation(n, x)
+    else:
+        return kernels.f64.deviation(n, x)
+
+
+cdef inline double entropy(
+    Py_ssize_t n, const floating* x, floating largest, const floating* p, double total,
+) noexcept nogil:
+    if floating is float:
+        return kernels.f32.entropy(n, x, largest, p, total)
+    else:
+        return kernels.f64.entropy(n, x, largest, p, total)
+
+
+cdef inline void typicality(Py_ssize_t n, const floating* x, floating shift, floating* key) noexcept nogil:
+    if floating is float:
+        kernels.f32.typicality(n, x, shift, key)
+    else:
+        kernels.f64.typicality(n, x, shift, key)

@@ -17,6 +17,7 @@
 #define SIMD PRAGMA(omp simd)
 #define SIMD_SUM(variable) PRAGMA(omp simd reduction(+ : variable))
 #define SIMD_MAX(variable) PRAGMA(omp simd reduction(max : variable))
+#define SIMD_MIN(variable) PRAGMA(omp simd reduction(min : variable))
 
 /* A counter-based generator: two rounds of a 32-bit finaliser (xor-shift, multiply) on the position under a key. */
 static inline uint32_t mix(uint32_t x)
@@ -37,13 +38,16 @@ static inline double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
 #define SIGMOID vector_sigmoidf
 #define TANH vector_tanhf
 #define SQRT sqrtf
+#define NEXT(x) nextafterf(x, INFINITY)
 #include "rows.h"
+#include "sampling.h"
 #undef REAL
 #undef NAME
 #undef EXP
 #undef SIGMOID
 #undef TANH
 #undef SQRT
+#undef NEXT
 
 /* float64 is how gradients are checked: the C library's own functions, at their accuracy and speed. */
 #define REAL double
@@ -52,7 +56,9 @@ static inline double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
 #define SIGMOID logistic
 #define TANH tanh
 #define SQRT sqrt
+#define NEXT(x) nextafter(x, INFINITY)
 #include "rows.h"
+#include "sampling.h"
 #undef NAME
 
 /* sum + both products of the pairs. The emulation multiplies exactly, as the instruction does. */
@@ -157,6 +163,12 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       gru_before_backward_reset_##suffix,                                                                            \
       matvec_packed_##suffix,                                                                                        \
       boltzmann_##suffix,                                                                                            \
+      largest_##suffix,                                                                                              \
+      mask_##suffix,                                                                                                 \
+      keep_largest_##suffix,                                                                                         \
+      deviation_##suffix,                                                                                            \
+      entropy_##suffix,                                                                                              \
+      typicality_##suffix,                                                                                           \
       cross_entropy_##suffix,                                                                                        \
       adamw_##suffix,                                                                                                \
       lerp_##suffix }

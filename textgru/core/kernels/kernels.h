@@ -76,6 +76,20 @@ TEXTGRU_CELL(double, f64);
                                                                                                                      \
         /* y = exp(scale * (x - max x)); returns the sum of y: softmax(scale * x) before its division */             \
         double (*boltzmann)(size_t n, const REAL *x, double scale, REAL *y);                                         \
+        REAL (*largest)(size_t n, const REAL *x);                                                                    \
+        /* Sampling controls, on scores x of which some may be -infinity: what can't be drawn.                       \
+         * x[i] = -infinity where key[i] < least */                                                                  \
+        void (*mask)(size_t n, const REAL *key, REAL least, REAL *x);                                                \
+        /* x[i] = -infinity but for the fewest elements with the largest keys whose weights (1 where weight is NULL) \
+         * add up to the target or more; of equal keys the first ones stay. Returns how many stay, 0 where all do */ \
+        size_t (*keep_largest)(size_t n, const REAL *key, const REAL *weight, double target, REAL *x);               \
+        /* the standard deviation of the finite ones */                                                              \
+        double (*deviation)(size_t n, const REAL *x);                                                                \
+        /* of the distribution p / total, in nats: p = exp(x - largest) */                                           \
+        double (*entropy)(size_t n, const REAL *x, REAL largest, const REAL *p, double total);                       \
+        /* key = -|x + shift| */                                                                                     \
+        void (*typicality)(size_t n, const REAL *x, REAL shift, REAL *key);                                          \
+                                                                                                                     \
         /* Returns -log softmax(x)[target]; OUT dx = scale * (softmax(x) - onehot(target)), or dx NULL. */           \
         double (*cross_entropy)(size_t n, const REAL *x, size_t target, double scale, REAL *dx);                     \
         /* AdamW (Loshchilov and Hutter 2019, algorithm 2) on n parameters. IN g is multiplied by g_scale first. */  \
