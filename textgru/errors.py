@@ -28,8 +28,17 @@ def shown(name: object) -> str:
     text = str(name)
     if len(text) > LONGEST_SHOWN:
         text = f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 2 :]}"
+    return escaped(text)
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """A text that a terminal shows as it is: what isn't printable, nor one of the characters `keep`, is written with
+    backslashes."""
+    if text.isprintable():
+        return text
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from textgru.analysis.embeddings import embed
 from textgru.analysis.evaluate import Score, evaluate
+from textgru.analysis.line_scores import LineScore, LineScorer
+from textgru.analysis.surprisal import Surprisals, joined, surprisals
 from textgru.core import PackedNetwork
 from textgru.errors import InputError, percent
 from textgru.generation.beam import BeamSettings, Hypothesis, beam_search
@@ -48,9 +50,9 @@ class LanguageModel:
         print(model.generate("Once", length=300, seed=1))
 
     `run` is the run that it came from, or None. `precision` "int8" generates and scores with weights as 8-bit
-    integers, "bf16" as bfloat16: faster, the loss within a thousandth or so (docs/precision.md). `generate`, `stream`,
-    `score` and `perplexity` may be called from several threads at once. They work with weights that are packed at
-    their first use: after a change of the network's weights call `repack`.
+    integers, "bf16" as bfloat16: faster, the loss within a thousandth or so (docs/precision.md). All methods that
+    generate and score may be called from several threads at once. They work with weights that are packed at their
+    first use: after a change of the network's weights call `repack`.
     """
 
     def __init__(
@@ -263,6 +265,33 @@ class LanguageModel:
         if unknown:
             warnings.warn(f"{percent(unknown)} of the text's tokens are unknown to the model", stacklevel=2)
         return score
+
+    def surprisals(self, text: str, *, top: int = 0) -> Surprisals:
+        """The surprisal in bits of every token of a text, given those before it; the first is given, and has NaN. With
+        `top` also that many of the likeliest tokens at each place. The mean of the others is score(text).loss / log(2).
+
+        Raises InputError (a ValueError) for what is no text, and a `top` below 0.
+        """
+        tokens = self.tokenizer.encode(normalise(text))
+        return joined(self.stream_surprisals([tokens], top=top), top)
+
+    def stream_surprisals(self, tokens: Iterable[np.ndarray], *, top: int = 0) -> Iterator[Surprisals]:
+        """The same for a text that comes as arrays (n,) of ids (Tokenizer.encode_blocks): yields parts of it."""
+        if isinstance(top, bool) or not isinstance(top, int) or top < 0:
+            raise InputError(f"top: expected an integer from 0 up, got {top!r}")
+        return surprisals(self.packed(), self.tokenizer, tokens, top=top)
+
+    def score_lines(self, lines: Sequence[str]) -> list[LineScore]:
+        """The probability of each of some short texts on its own: names, titles, sentences. They are read side by side:
+        hand over some thousands at a time.
+
+        A line begins as after the end of a document, if the model knows documents (separate_documents), else as after
+        the end of a line; its own end is a token of it like any other, unless the model knows no line ends.
+
+        Raises InputError (a ValueError) for what is no text.
+        """
+        scorer = LineScorer(self.packed(), self.tokenizer, from_eos=self._reads_documents)
+        return scorer.score([normalise(line) for line in lines])
 
     def perplexity(self, text: str) -> float:
         """exp of the mean negative log-likelihood a token: 1 is certain, vocab_size is guessing. See score."""

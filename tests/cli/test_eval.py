@@ -10,6 +10,7 @@ import pytest
 import textgru
 from tests.cli.terminal import on_terminal
 from tests.texts import sentences
+from textgru.analysis.quality import measure
 from textgru.training.run import TrainingRun
 
 
@@ -26,6 +27,76 @@ def test_it_says_what_the_library_says(cli, run, text_file):
     assert math.isclose(facts["bits_per_char"], score.loss / math.log(2))
     assert facts["precision"] == "fp32"
     assert f"{score.loss:.4f} nats a token" in cli("eval", run, text_file).stdout
+
+
+def test_what_it_says_of_predictions_is_what_the_library_says(cli, run, text_file):
+    facts = json.loads(cli("eval", run, text_file, "--json").stdout)
+    model = textgru.load(run)
+    quality = measure(model.network, model.tokenizer.encode(text_file.read_text(encoding="utf-8")))
+    assert facts["accuracy"] == quality.accuracy
+    assert facts["top5_accuracy"] == quality.top5_accuracy
+    assert facts["calibration_error"] == quality.calibration_error
+    assert 0.1 < facts["accuracy"] < facts["top5_accuracy"] < 1
+    shown = cli("eval", run, text_file).stdout
+    assert f"{100 * facts['accuracy']:.1f}% of tokens were the likeliest" in shown
+    assert f"{facts['bits_per_byte']:.4f} bits each" in shown
+
+
+def test_the_mean_of_score_is_the_loss_of_eval(cli, run, text_file):
+    loss = json.loads(cli("eval", run, text_file, "--json").stdout)["loss"]
+    tokens = [json.loads(line) for line in cli("score", run, text_file, "--json").stdout.splitlines()]
+    assert tokens[0]["bits"] is None
+    mean = sum(token["bits"] for token in tokens[1:]) / (len(tokens) - 1)
+    assert math.isclose(mean * math.log(2), loss, abs_tol=1e-6)
+
+
+def test_bytes_are_those_of_the_text_in_utf8(cli, run, tmp_path):
+    text = "Zoë told 日本 a tale.\n" * 20
+    (tmp_path / "utf-8").write_text("\ufeff" + text.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    (tmp_path / "utf-16").write_text(text, encoding="utf-16")
+    found = [
+        json.loads(cli("eval", run, tmp_path / name, "--json", "--encoding", name).stdout)
+        for name in ("utf-8", "utf-16")
+    ]
+    assert found[0] == found[1]
+    assert found[0]["bytes"] == len(text.encode())
+    assert found[0]["characters"] == len(text)
+    bits = found[0]["loss"] / math.log(2) * (found[0]["tokens"] + 1)
+    assert math.isclose(found[0]["bits_per_byte"], bits / len(text.encode()))
+
+
+def test_several_runs_side_by_side(cli, fails, run, text_file, tmp_path):
+    options = [
+        "--tokenizer",
+        "byte",
+        "--max-steps",
+        "5",
+        "--hidden-size",
+        "8",
+        "--batch-size",
+        "8",
+        "--seq-length",
+        "16",
+    ]
+    assert cli("train", text_file, "--out", tmp_path / "bytes", *options).exit_code == 0
+    found = json.loads(cli("eval", tmp_path / "bytes", text_file, "--compare", run, "--json").stdout)
+    assert [facts["name"] for facts in found] == ["tales", "bytes"]  # the best first
+    assert found[0]["bits_per_byte"] < found[1]["bits_per_byte"]
+    for facts, path in zip(found, (run, tmp_path / "bytes"), strict=True):
+        alone = json.loads(cli("eval", path, text_file, "--json").stdout)
+        assert facts == {"name": path.name, "path": str(path), **alone}
+    lines = cli("eval", tmp_path / "bytes", text_file, "-c", run, "-c", run).stdout.splitlines()
+    assert lines[0].split()[:3] == ["run", "tokenizer", "bits/byte"]
+    assert [line.split()[1] for line in lines[1:]] == ["char", "char", "byte"]
+    assert f"{found[0]['bits_per_byte']:.4f}" in lines[1]
+    assert "no such run" in fails("eval", run, text_file, "--compare", tmp_path / "none")
+
+
+def test_unknown_characters_are_said(cli, run, text_file, tmp_path):
+    (tmp_path / "odd").write_text("Жук " * 50, encoding="utf-8")
+    result = cli("eval", run, tmp_path / "odd", "--compare", run)
+    assert "tales" in result.stdout
+    assert "75.0% of the text's tokens are unknown to the model" in result.stderr
 
 
 def test_files_and_standard_input_are_one_text(cli, run, tmp_path):
@@ -118,3 +189,15 @@ def test_quantize_saves_a_smaller_run(cli, fails, run, tmp_path):
 def test_quantize_names_the_new_run_after_the_old_one(cli, run):
     assert cli("quantize", run).exit_code == 0
     assert textgru.load(run.with_name("tales-int8")).precision == "int8"
+
+
+def test_a_long_text_is_read_in_parts_unless_exactly(cli, run, tmp_path):
+    text = sentences(70_000, seed=3)
+    (tmp_path / "long").write_text(text, encoding="utf-8")
+    parts, exact = (
+        json.loads(cli("eval", run, tmp_path / "long", "--json", *option).stdout) for option in ([], ["--exact"])
+    )
+    assert exact["loss"] == textgru.load(run).score(text).loss
+    assert parts["loss"] != exact["loss"]
+    assert math.isclose(parts["loss"], exact["loss"], abs_tol=1e-6)
+    assert parts["tokens"] == exact["tokens"] == len(text) - 1

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
+from textgru.analysis.reader import Reader
+from textgru.core import PackedNetwork
 from textgru.model.network import Network
 
 STREAMS = 32
@@ -34,6 +35,10 @@ class Score(NamedTuple):
         """
         return self.loss / log(2) * tokens / max(characters, 1)
 
+    def bits_per_byte(self, tokens: int, nbytes: int) -> float:
+        """The same for each of the `nbytes` bytes that the whole text has in UTF-8."""
+        return self.bits_per_char(tokens, nbytes)
+
 
 def evaluate(
     network: Network | PackedNetwork,
@@ -58,7 +63,7 @@ def evaluate(
         network = network.pack(precision)
     rows = max(1, min(streams, targets // SHORTEST_STREAM))
     per_row = targets // rows
-    reader = _Reader(network, rows)
+    reader = Reader(network, rows)
     total = 0.0
     steps = max(1, WINDOW // rows)
     for first in range(0, per_row, steps):
@@ -66,37 +71,10 @@ def evaluate(
         window = np.stack(
             [tokens[row * per_row + first : row * per_row + last + 1] for row in range(rows)], axis=1
         ).astype(np.intp)
-        total += reader.losses(window)
+        total += float(reader.losses(window).sum())
         if on_progress is not None:
             on_progress(last * rows, targets)
     rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
     if len(rest) > 1:
-        total += reader.last_row().losses(rest[:, None])
+        total += float(reader.last_row().losses(rest[:, None]).sum())
     return Score(total / targets, targets)
-
-
-class _Reader:
-    """Some streams that a network reads side by side, itself or with packed weights."""
-
-    def __init__(self, network: Network | PackedNetwork, rows: int) -> None:
-        self.network = network
-        self.session = Session(network, rows) if isinstance(network, PackedNetwork) else None
-        self.state = network.initial_state(rows) if isinstance(network, Network) else ()
-
-    def losses(self, window: np.ndarray) -> float:
-        """The sum of the losses of tokens (T + 1, B), each given those before it; the state goes on."""
-        tokens, targets = np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:])
-        if self.session is not None:
-            return float(self.session.losses(tokens, targets).sum())
-        assert isinstance(self.network, Network)
-        losses, self.state = self.network.losses(tokens, targets, self.state)
-        return float(losses.sum())
-
-    def last_row(self) -> _Reader:
-        """The last stream alone, from here on."""
-        alone = _Reader(self.network, 1)
-        state = self.state if self.session is None else self.session.state
-        alone.state = tuple(np.ascontiguousarray(array[:, -1:]) for array in state)
-        if alone.session is not None:
-            alone.session.state = alone.state
-        return alone

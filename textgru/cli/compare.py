@@ -43,7 +43,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
         if len(texts) == 1:
             for row in rows:
                 del row["text"]
-        _print_table(rows)
+        print_table(rows)
         if len(texts) == 1:
             click.echo(f"text: {texts.pop()}")
     if warning := _warning(found):
@@ -139,7 +139,7 @@ def _held_out(facts: dict[str, Any]) -> float:
     return float(held_out / max(held_out + trained, 1))
 
 
-def _print_table(rows: Sequence[dict[str, str]]) -> None:
+def print_table(rows: Sequence[dict[str, str]]) -> None:
     """On a terminal, tables that are no wider than it, the run's name in each; plain columns elsewhere."""
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     if not sys.stdout.isatty():

@@ -168,6 +168,15 @@ class Network:
             losses[chunk] = softmax_cross_entropy(logits, targets[chunk])
         return order.put(losses), state
 
+    def scores(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """The scores (T, B, V) of the token after each of tokens (T, B) intp, and the state after the last step; no
+        dropout. `state` is that before the first step."""
+        self._check(tokens, tokens)
+        order = RowOrder(*tokens.shape)
+        weight = self.embedding.parameters["weight"]
+        y, state = self.recurrent.forward_rows(weight, order.take(tokens), order, state, training=False)
+        return order.put(self.output.forward(y, training=False)), state
+
     def pack(self, precision: str = "fp32") -> PackedNetwork:
         """The weights as they are now, for sessions: "fp32", "bf16" or "int8" (textgru.core.PackedNetwork)."""
         return PackedNetwork(self.embedding.parameters["weight"], self.recurrent, self.output, precision=precision)

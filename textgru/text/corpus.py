@@ -43,12 +43,13 @@ class Corpus:
         separate_documents: bool = False,
         on_read: Callable[[int], None] | None = None,
         on_hash: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Corpus:
         """Encodes the files to the file `target` (of the tokenizer's id_type) and maps it into memory.
 
         `val_fraction` of the tokens, from the end, are for validation; not given, a tenth but at most 200,000.
         `separate_documents`: the tokenizer's end of a document follows each file. `on_read`, `on_hash`: see
-        read_blocks.
+        read_blocks; `on_text` is called with each block of the text.
         Raises InputError for files that can't be read or have no text, StorageError if there is no room for the ids.
         """
         characters = 0
@@ -57,6 +58,8 @@ class Corpus:
             nonlocal characters
             for block in read_blocks(paths, encoding, on_read, on_hash):
                 characters += len(block)
+                if on_text is not None:
+                    on_text(block)
                 yield block
 
         end = np.array([tokenizer.eos_id], tokenizer.id_type) if separate_documents else None

@@ -89,6 +89,11 @@ def spool_standard_input(path: Path) -> None:
 
     Raises InputError if it is closed, or can't be read to an end, StorageError if there is no room for it.
     """
+    _copy("standard input", standard_input(), path)
+
+
+def standard_input() -> Iterator[bytes]:
+    """What comes from standard input, as it comes. Raises InputError if it is closed, or can't be read to an end."""
     stream = sys.stdin
     source = None if stream is None or stream.closed else getattr(stream, "buffer", None)
     if source is None:
@@ -98,7 +103,7 @@ def spool_standard_input(path: Path) -> None:
         if _is_device(there) and not stream.isatty() and there.st_rdev != os.stat(os.devnull).st_rdev:  # noqa: PTH116
             raise InputError("standard input: is a device, not a text")
         os.set_blocking(stream.fileno(), True)  # where who started us left it otherwise, a pause would be the end
-    _copy("standard input", source, path)
+    return _blocks("standard input", source)
 
 
 def _spool_pipe(path: Path, target: Path) -> None:
@@ -107,13 +112,13 @@ def _spool_pipe(path: Path, target: Path) -> None:
     except OSError as error:
         raise InputError(f"{shown(path)}: can't be read: {error.strerror}") from error
     with source:
-        _copy(shown(path), source, target)
+        _copy(shown(path), _blocks(shown(path), source), target)
 
 
-def _copy(shown_name: str, source: IO[bytes], target: Path) -> None:
+def _copy(shown_name: str, blocks: Iterator[bytes], target: Path) -> None:
     try:
         with target.open("wb") as file:
-            for data in _blocks(shown_name, source):
+            for data in blocks:
                 file.write(data)
     except OSError as error:
         raise StorageError(f"{shown_name}: no copy of it can be made: {error.strerror}") from error

@@ -33,6 +33,6 @@ cdef struct History:
 cdef void remember(const Controls* c, History* row, Py_ssize_t token) noexcept nogil
 
 # The scores x (V,) as they are drawn from: those that can't be drawn are -infinity. `p` and `key`: room for V numbers,
-# `lengths` for dry_penalty_last_n. Returns 1 / temperature; 0 for the likeliest token alone; -1 where nothing is left.
+# `lengths` for two times dry_penalty_last_n. Returns 1 / temperature; 0 for the likeliest token alone; -1 where nothing is left.
 cdef double apply(
     const Controls* c, History* row, floating* x, floating* p, floating* key, Py_ssize_t* lengths) noexcept nogil

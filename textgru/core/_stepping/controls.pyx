@@ -77,13 +77,14 @@ cdef void _break_repetitions(const Controls* c, History* row, floating* x, Py_ss
     falls by multiplier * base ** (n - allowed length).
 
     `lengths` becomes, for each i, how many tokens before the last i are those before the end: the Z function of the
-    tokens read backwards.
+    tokens read backwards; after them come the tokens that are found.
     """
     cdef Py_ssize_t n = min(row.length, c.dry_penalty_last_n)
     cdef const Py_ssize_t* end = row.tokens + row.length - 1
     cdef Py_ssize_t most = n
     cdef Py_ssize_t left = 0
     cdef Py_ssize_t right = 0
+    cdef Py_ssize_t found = 0
     cdef Py_ssize_t i, length, token
     if c.dry_breakers != NULL:
         for i in range(n):
@@ -93,6 +94,9 @@ cdef void _break_repetitions(const Controls* c, History* row, floating* x, Py_ss
     if most < c.dry_allowed_length:
         return
     for i in range(1, n):
+        if i >= right and end[-i] != end[0]:
+            lengths[i] = 0
+            continue
         length = min(right - i, lengths[i - left]) if i < right else 0
         while i + length < n and end[-length] == end[-i - length]:
             length += 1
@@ -102,13 +106,15 @@ cdef void _break_repetitions(const Controls* c, History* row, floating* x, Py_ss
         length = min(length, most)
         token = end[1 - i]  # what followed there
         if length >= c.dry_allowed_length and length > row.repeats[token]:
+            if row.repeats[token] == 0:
+                lengths[n + found] = token
+                found += 1
             row.repeats[token] = <int32_t>length
-    for i in range(1, n):
-        token = end[1 - i]
-        if row.repeats[token]:
-            x[token] -= <floating>(c.dry_multiplier * exp(min(
-                (row.repeats[token] - c.dry_allowed_length) * log(c.dry_base), LARGEST_EXPONENT)))
-            row.repeats[token] = 0
+    for i in range(n, n + found):
+        token = lengths[i]
+        x[token] -= <floating>(c.dry_multiplier * exp(min(
+            (row.repeats[token] - c.dry_allowed_length) * log(c.dry_base), LARGEST_EXPONENT)))
+        row.repeats[token] = 0
 
 
 cdef double _mirostat(const Controls* c, History* row, floating* x, floating* p) noexcept nogil:
@@ -133,6 +139,8 @@ cdef void _truncate(const Controls* c, floating* x, floating* p, floating* key, 
         keep_largest(c.V, key, p, c.typical_p * total, x)
     if c.top_p < 1:
         total = boltzmann(c.V, x, 1, p)
+        # Those further below the largest have less than the part left out, all together: they needn't be looked at.
+        mask(c.V, x, <floating>(largest(c.V, x) - log(c.V / (1 - c.top_p))), x)
         keep_largest(c.V, x, p, c.top_p * total, x)
     if c.min_p > 0:
         mask(c.V, x, <floating>(largest(c.V, x) + log(c.min_p)), x)

@@ -16,7 +16,7 @@ cdef struct Scratch:
 
 cdef char* _lay_out(Scratch* scratch, const Controls* c, Py_ssize_t item, char* room) noexcept nogil:
     scratch.x, scratch.key = take(&room, c.V * item), take(&room, c.V * item)
-    scratch.lengths = <Py_ssize_t*>take(&room, c.dry_penalty_last_n * sizeof(Py_ssize_t))
+    scratch.lengths = <Py_ssize_t*>take(&room, 2 * c.dry_penalty_last_n * sizeof(Py_ssize_t))
     return room
 
 
@@ -95,15 +95,15 @@ cdef inline double _inverse(double temperature, const floating* typed) noexcept 
 cdef Py_ssize_t _first_above(Py_ssize_t n, const floating* p, double total, double u) noexcept nogil:
     """The first whose cumulative part of the total is above u."""
     cdef Py_ssize_t i
-    cdef Py_ssize_t last = 0
     cdef double sum = 0
     cdef double target = total * u
     if not 0 < total < INFINITY:
         return -1
-    for i in range(n):
+    for i in range(n):  # without a branch on zeros, which nothing could predict
+        sum += p[i]
+        if sum > target:
+            return i
+    for i in range(n - 1, -1, -1):  # rounding left the sum just below the target
         if p[i] > 0:
-            last = i  # in case rounding leaves the sum just below the target
-            sum += p[i]
-            if sum > target:
-                break
-    return last
+            return i
+    return 0

@@ -16,6 +16,7 @@
 #define RESTRICT __restrict__
 #define SIMD PRAGMA(omp simd)
 #define SIMD_SUM(variable) PRAGMA(omp simd reduction(+ : variable))
+#define SIMD_SUMS(a, b) PRAGMA(omp simd reduction(+ : a, b))
 #define SIMD_MAX(variable) PRAGMA(omp simd reduction(max : variable))
 #define SIMD_MIN(variable) PRAGMA(omp simd reduction(min : variable))
 
