@@ -114,8 +114,8 @@ class LanguageModel:
         It ends after `length` new tokens (default 500) or `length_chars` characters, before a string in `stop`, at a
         `stop_at` ("line", "sentence"), with a match of `stop_regex`, and where the model ends a document
         (separate_documents); without a prompt such a model starts one (textgru.generation.stopping.Stopping).
-        `temperature` (default 0.8) 0 takes the likeliest token each time; `top_k`, `top_p`, `min_p`, penalties and all
-        other controls: textgru.generation.sampling.Sampling. The same `seed` gives the same text.
+        `temperature` (default 0.8) 0 takes the likeliest token each time; all other controls, such as `top_p` and
+        `repetition_penalty`, are those of textgru.generation.sampling.Sampling. The same `seed` gives the same text.
 
         It goes on from `state`, if one is given: what `prime`, `load_state` or a stream's `state` gave; without a
         `seed` also with the random numbers of that stream. The stream's `finish_reason` says why it ended.
@@ -201,7 +201,7 @@ class LanguageModel:
         generate begins without a prompt."""
         start = self._start(_checked(text), state)
         row = Row(start.state, start.token, np.random.default_rng(0), start.memory)
-        primed = state_of(row, self.packed(), start.recent, self.fingerprint())
+        primed = state_of(row, self.packed(), self.fingerprint())
         return replace(primed, random=None if state is None else state.random)
 
     def load_state(self, path: str | Path) -> State:

@@ -39,15 +39,11 @@ def test_settings_can_be_changed(talk, model):
     cold = "".join(model.stream("The", temperature=0, length=7))
     assert talk("/temperature 0", "/length 7", "The") == f"{cold}\n\n"
     shown = talk("/top-k 5", "/length off", "/length-chars 9", r"/stop \n", "/seed 3", "/show").splitlines()
-    settings = dict(line.split() for line in shown if line)
-    assert settings.items() >= {
-        "temperature": "0.8", "top-k": "5", "top-p": "off", "min-p": "0.0", "length": "off", "length-chars": "9",
-        "stop": r"'\n'", "stop-at": "'document'", "stop-regex": "off", "seed": "3",
-    }.items()  # fmt: skip
-    shown = talk("/min-p 0.3", "/repetition-penalty 1.2", "/min-p off", "/min-p 7", "/show")
-    assert "(min_p: expected a number from 0 to below 1, got 7)" in shown
-    settings = dict(line.split() for line in shown.splitlines() if line and line[0] != "(")
-    assert settings.items() >= {"min-p": "0.0", "repetition-penalty": "1.2"}.items()
+    values = dict(line.split() for line in shown if line)
+    assert [values[name] for name in ("temperature", "top-k", "top-p", "length", "length-chars", "stop", "seed")] == [
+        "0.8", "5", "off", "off", "9", r"('\n',)", "3",
+    ]  # fmt: skip
+    assert dict(line.split() for line in talk("/top-k 5", "/top-k off", "/show").splitlines() if line)["top-k"] == "off"
     drawn = "".join(model.stream("The", seed=3, length=30))
     assert talk("tar", "/reset", "/seed 3", "The").endswith(f"\n{drawn}\n\n")
 

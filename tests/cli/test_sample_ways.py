@@ -135,3 +135,18 @@ def test_what_makes_no_sense_is_one_line(fails, run, tmp_path):
         (["-n", 10**13], "length: expected an integer from 0 to"),
     ):
         assert message in fails("sample", run, *options)
+
+
+def test_banned_texts_and_biased_tokens(cli, fails, run):
+    plain = cli("sample", run, "-n", 200, "-s", 1).stdout
+    banned = cli("sample", run, "-n", 200, "-s", 1, "--ban", "e", "--ban", "\n").stdout
+    assert "e" in plain
+    assert "e" not in banned
+    assert "\n" not in banned[:-1]
+    biased = cli("sample", run, "-n", 200, "-s", 1, "--logit-bias", "w=5", "--logit-bias", "#2=-1").stdout
+    assert biased.count("w") > 2 * plain.count("w") + 10
+    assert "--ban: no token of the model has 漢 in it" in fails("sample", run, "--ban", "漢")
+    assert "--logit-bias: th is not one token of the model" in fails("sample", run, "--logit-bias", "th=1")
+    for odd in ("w", "w=", "=1", "w=x", "w=nan"):
+        assert "--logit-bias: expected TEXT=X or #N=X, X a number" in fails("sample", run, "--logit-bias", odd)
+    assert "--logit-bias: expected a token from 0 to" in fails("sample", run, "--logit-bias", "#9999=1")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import textgru.generation.draws
-from textgru.generation.draws import Draws, Row, draw_tokens, read_prompt
+from textgru.generation.draws import Draws, Memory, Row, draw_tokens, read_prompt
 from textgru.generation.sampling import Sampling
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network
@@ -43,14 +43,17 @@ def test_a_text_that_ends_early_leaves_the_generator_where_its_tokens_end(monkey
 def rows_of(packed, count):
     """Rows with prompts of their own."""
     prompts = [np.arange(i % 5 + 1, dtype=np.intp) for i in range(count)]
-    return [Row(read_prompt(packed, p), int(p[-1]), np.random.default_rng(i)) for i, p in enumerate(prompts)]
+    return [Row(read_prompt(packed, p), int(p[-1]), np.random.default_rng(i), Memory(p)) for i, p in enumerate(prompts)]
 
 
 SAMPLINGS = {
-    "plain": Sampling(), "controls": Sampling(1.2, top_k=9, top_p=0.9), "greedy": Sampling(0),
-    "penalties": Sampling(frequency_penalty=0.5, repetition_penalty=1.2, penalty_last_n=12),
-    "dry": Sampling(dry_multiplier=1.0, dry_allowed_length=1), "mirostat": Sampling(mirostat_tau=2.0),
-}  # fmt: skip
+    "plain": Sampling(),
+    "controls": Sampling(1.2, top_k=9, top_p=0.9),
+    "greedy": Sampling(0),
+    "penalties": Sampling(1.2, repetition_penalty=1.3, frequency_penalty=0.4, penalty_last_n=7),
+    "dry": Sampling(1.2, dry_multiplier=2.0, min_tokens=9),
+    "mirostat": Sampling(mirostat_tau=2.0),
+}
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)

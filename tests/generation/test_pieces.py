@@ -45,6 +45,8 @@ SETTINGS = [
     {},
     {"top_k": 5, "temperature": 1.5},
     {"temperature": 0},
+    {"repetition_penalty": 1.5, "dry_multiplier": 3.0, "min_tokens": 30, "stop": "ll"},
+    {"mirostat_tau": 3.0, "stop": "e"},
     {"stop": ["e", "th"]},
     {"length_chars": 37, "stop_at": "sentence"},
     {"length": 0},

@@ -27,12 +27,9 @@ def made(kind="byte", seed=1, cell="gru"):
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
 @pytest.mark.parametrize(
     "settings",
-    [
-        {}, {"top_k": 40}, {"temperature": 0}, {"mirostat_tau": 3.0},
-        {"frequency_penalty": 0.3, "repetition_penalty": 1.1, "dry_multiplier": 0.8, "min_tokens": 30},
-    ],
-    ids=["plain", "top-k", "greedy", "mirostat", "penalties"],
-)  # fmt: skip
+    [{}, {"temperature": 0}, {"repetition_penalty": 1.5, "dry_multiplier": 3.0}, {"mirostat_tau": 3.0}],
+    ids=["plain", "greedy", "penalties", "mirostat"],
+)
 def test_a_text_goes_on_where_it_stopped(kind, cell, settings, tmp_path):
     """Anywhere, within a call and between characters: with the state, the random numbers and the bytes of a character
     that had begun."""

@@ -12,7 +12,6 @@ from textgru.cli.prompts import unescaped
 from textgru.cli.signals import asked
 from textgru.errors import InputError, TextgruError
 from textgru.generation.generate import random_numbers
-from textgru.generation.sampling import Sampling
 from textgru.generation.settings import GenerationSettings, Settings
 from textgru.text.files import normalise
 from textgru.typed import shown
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from textgru.language_model import LanguageModel
 
 MARK = "> "
-OF_TOKENS = {"stop_tokens", "logit_bias", "banned", "dry_breakers"}  # settings that are token ids
 SHOWN_END = 60  # characters of the text that /undo leaves
+LISTS = ("stop_tokens", "logit_bias", "banned", "dry_breakers")  # of ids: nothing to type
 HELP = """\
 A line is read by the model after all that stands there so far, then it goes on from it. \\n in it is a line end; an
 empty line only lets it go on. Ctrl-C ends a text, Ctrl-D or /quit the conversation.
@@ -115,8 +114,10 @@ class Conversation:
         return True
 
     def _show(self) -> None:
+        now = Settings.of(self._settings)
+        values = {**vars(now.sampling), **vars(now.stopping), "seed": now.seed}
         for name in _names():
-            value = self._settings.get(name)
+            value = values[name]
             click.echo(f"{name.replace('_', '-'):<20}{'off' if value in (None, ()) else shown(value)}")
 
     def _undo(self) -> None:
@@ -128,8 +129,8 @@ class Conversation:
 
     def _set(self, name: str, value: str) -> None:
         wanted = {**self._settings, name: _value(name, value)}
-        if wanted[name] is None:
-            wanted[name] = getattr(Sampling(), name, None)  # a control that is off by default
+        if wanted[name] is None and name not in ("length", "length_chars", "seed"):
+            del wanted[name]  # its default: off, for most
         try:
             Settings.of(wanted)
             next(random_numbers(wanted["seed"]))
@@ -148,7 +149,7 @@ class Conversation:
 
 
 def _names() -> list[str]:
-    return [name for name in GenerationSettings.__annotations__ if name not in OF_TOKENS]
+    return [name for name in GenerationSettings.__annotations__ if name not in LISTS]
 
 
 def _value(name: str, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ from textgru.cli.setting_options import SectionedCommand, given_settings
 from textgru.cli.signals import asked
 from textgru.errors import InputError
 from textgru.generation.sampling import Sampling
+from textgru.generation.stopping import Stopping
 from textgru.paths import given_path
-from textgru.typed import settings_of
 
 if TYPE_CHECKING:
     from textgru.generation.state import State
@@ -61,7 +62,7 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
 
         print_beams(model, prompts[0], state, options)
         return
-    settings["seed"] = _told_seed(settings["seed"], state, drawn=settings["temperature"] > 0)
+    settings["seed"] = _told_seed(settings["seed"], state, drawn=not Settings.of(settings).sampling.greedy)
     if options["interactive"]:
         from textgru.cli.interactive import converse
 
@@ -121,12 +122,9 @@ def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> di
     """Those of a generation (textgru.generation.settings). A byte to stop at needs the model."""
     from textgru.cli.prompts import unescaped
     from textgru.cli.token_options import banned_tokens, biased_tokens
-    from textgru.generation.settings import GenerationSettings
 
-    controls = Sampling(**given_settings(Sampling, options))
-    settings: dict[str, Any] = {setting.name: getattr(controls, setting.name) for setting in settings_of(Sampling)}
-    others = GenerationSettings.__annotations__.keys() - settings.keys() - {"logit_bias"}
-    settings |= {name: options[name] for name in others if name in options}
+    others = (*(field.name for field in fields(Stopping)), "seed")
+    settings = given_settings(Sampling, options) | {name: options[name] for name in others if name in options}
     if model is not None:
         settings["banned"] = banned_tokens(model.tokenizer, options["ban"])
         settings["logit_bias"] = biased_tokens(model.tokenizer, options["logit_bias"])

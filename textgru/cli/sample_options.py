@@ -136,7 +136,7 @@ OPTIONS = [
 
 
 def sample_options(function: Function) -> Function:
-    """All of them."""
-    for option in reversed(OPTIONS):
+    """All of them: those of Sampling, which are made from it, and the others."""
+    for option in reversed([setting_options(Sampling), *OPTIONS]):
         function = option(function)
-    return setting_options(Sampling)(function)
+    return function

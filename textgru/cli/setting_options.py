@@ -107,6 +107,8 @@ def _type(setting: Setting) -> click.ParamType[Any]:
         return click.STRING
     limits = setting.range
     low, high = (bound if abs(bound) < LARGE else None for bound in (limits.low, limits.high))
+    if low is None and high is None:
+        return click.INT if setting.kind is int else click.FLOAT
     range_of: Any = click.IntRange if setting.kind is int else click.FloatRange
     return cast("click.ParamType[Any]", range_of(low, high, min_open=limits.above, max_open=limits.below))
 

@@ -14,16 +14,17 @@ from textgru.errors import TextgruError
 from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
 
 FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
+FEWEST_KEPT = 1024  # tokens at the end of a text
 
 Arrays = tuple[np.ndarray, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Memory:
-    """What sampling controls remember of a text: its last tokens, how many were drawn, and mirostat's bound, in bits,
-    or None at the beginning."""
+    """What is known of a text: its last `tokens` (n,) intp, the very last one included; how many of all were `drawn`;
+    and Mirostat's bound `mu`, in bits, None where it isn't used yet."""
 
-    tokens: Sequence[int] | np.ndarray
+    tokens: np.ndarray
     drawn: int = 0
     mu: float | None = None
 
@@ -33,35 +34,34 @@ class Row:
     """A text that tokens are drawn for.
 
     `state`: a tuple of arrays (L, 1, H), the network's state after all its tokens but the last; `token`: the last one,
-    which is not read yet; `rng`: its own random numbers; `memory`: of its tokens, for the controls that look back.
+    which is not read yet; `rng`: its own random numbers; `memory`: what is known of the text.
     """
 
     state: Arrays
     token: int
     rng: np.random.Generator
-    memory: Memory = Memory(())
+    memory: Memory
     drawn: list[int] = field(default_factory=list)  # in the last call
-    _before: tuple[Arrays, int, Memory, Any] | None = None  # the same before those were drawn, and the random state
+    _before: tuple[Arrays, int, Memory, Any] | None = None  # with the random state, before those were drawn
 
 
 class Draws:
-    """Draws tokens for rows that may come and go. What is drawn for a row depends on its state, its tokens and its
-    random numbers alone: not on the other rows, the number of threads, or how many are drawn in a call.
+    """Draws tokens for rows that may come and go. What is drawn for a row depends on its state, its last token, its
+    memory and its random numbers alone: not on the other rows, the number of threads, or how many are drawn in a call.
 
     Each token takes one number from its row's `rng` (none where the likeliest is taken). The token `never`, where
-    given, is not drawn; `eos` is the one that ends a document.
+    given, is not drawn; `eos` ends a document. Raises InputError for sampling controls with tokens that aren't there.
     """
 
     def __init__(
         self, packed: PackedNetwork, sampling: Sampling, *, never: int | None = None, eos: int | None = None
     ) -> None:
         self.packed, self.sampling, self.never, self.eos = packed, sampling, never, eos
+        self._kept = max(FEWEST_KEPT, sampling.penalty_last_n, sampling.dry_penalty_last_n)
         self._at_a_time = FEWEST_AT_A_TIME
-        self._session: Session | None = None
+        self._rows: list[Row] = []  # that the session holds, as they are now
+        self._session, self._sampler = self._room(1)
         self._scorer: Session | None = None
-        self._sampler: Sampler | None = None
-        if not sampling.plain:
-            self._sampler = sampling.sampler(packed.vocab_size, never=never, eos=eos)
 
     def draw(self, rows: Sequence[Row], most: int) -> int:
         """Draws up to `most` tokens for each row, as many as take a hundredth of a second, and returns how many.
@@ -69,18 +69,19 @@ class Draws:
         Raises TextgruError where the scores make no distribution.
         """
         n = min(self._at_a_time, most)
-        session = self._session = self._holding(rows, self._session)
+        if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
+            if self._session.rows != len(rows):
+                self._session, self._sampler = self._room(len(rows))
+            self._hold(self._session, self._sampler, rows)
+        self._rows = []  # until all is well
         for row in rows:
             row._before = (row.state, row.token, row.memory, row.rng.bit_generator.state)
         began = perf_counter()
-        drawn = self._tokens(session, rows, n)
+        drawn = self._tokens(self._session, self._sampler, rows, n)
         if perf_counter() - began < LONGEST_AT_A_TIME / 2:
             self._at_a_time *= 2
-        states = session.state
-        for i, row in enumerate(rows):
-            row.state = tuple(state[:, i : i + 1] for state in states)
-            row.drawn = drawn[:, i].tolist()
-            row.token = row.drawn[-1]
+        self._take(self._session, self._sampler, rows, drawn)
+        self._rows = list(rows)
         return n
 
     def fewer(self) -> None:
@@ -89,63 +90,73 @@ class Draws:
 
     def take_back(self, row: Row, used: int) -> None:
         """Makes a row what it was after the first `used` of the tokens that were drawn for it last."""
-        if used < len(row.drawn):
-            assert row._before is not None
-            row.state, row.token, row.memory, row.rng.bit_generator.state = row._before
-            row.drawn = row.drawn[:used]
-            if used:
-                session = self._holding([row], None)
-                row.token = int(self._tokens(session, [row], used)[-1, 0])
-                row.state = session.state
+        if used >= len(row.drawn):
+            return
+        assert row._before is not None
+        row.state, row.token, row.memory, row.rng.bit_generator.state = row._before
+        row.drawn, self._rows = [], []
+        if used:
+            session, sampler = self._room(1)
+            self._hold(session, sampler, [row])
+            self._take(session, sampler, [row], self._tokens(session, sampler, [row], used))
 
     def log_probabilities(self, rows: Sequence[Row]) -> np.ndarray:
         """The natural logarithms (n, B) of the network's probabilities for the tokens that were drawn last, in the
         softmax of all its scores, without any sampling control."""
-        befores = [row._before for row in rows if row._before is not None]
-        before = [Row(state, token, rows[0].rng, memory) for state, token, memory, _ in befores]
-        self._scorer = self._holding(before, self._scorer)
+        before = [row._before for row in rows if row._before is not None]
+        if self._scorer is None or self._scorer.rows != len(rows):
+            self._scorer = Session(self.packed, len(rows))
+        self._scorer.state = _together([state for state, *_ in before])
         targets = np.array([row.drawn for row in rows], np.intp).T.copy()
-        tokens = np.concatenate([np.array([[row.token for row in before]], np.intp), targets[:-1]])
+        tokens = np.concatenate([np.array([[token for _, token, *_ in before]], np.intp), targets[:-1]])
         losses: np.ndarray = -self._scorer.losses(tokens, targets)
         return losses
 
-    def _holding(self, rows: Sequence[Row], session: Session | None) -> Session:
-        """A session of these rows, in their states: the one that there is, where it has as many."""
-        if session is None or session.rows != len(rows):
-            session = Session(self.packed, len(rows))
-        session.state = tuple(
-            np.ascontiguousarray(np.concatenate(parts, axis=1))
-            for parts in zip(*(row.state for row in rows), strict=True)
-        )
-        return session
+    def _room(self, rows: int) -> tuple[Session, Sampler | None]:
+        """What draws for so many rows."""
+        sampler = None
+        if not self.sampling.plain:
+            sampler = self.sampling.sampler(self.packed.vocab_size, rows, never=self.never, eos=self.eos)
+        return Session(self.packed, rows), sampler
 
-    def _tokens(self, session: Session, rows: Sequence[Row], n: int) -> np.ndarray:
+    def _hold(self, session: Session, sampler: Sampler | None, rows: Sequence[Row]) -> None:
+        session.state = _together([row.state for row in rows])
+        if sampler is not None:
+            begin = 2 * self.sampling.mirostat_tau
+            memories = [row.memory for row in rows]
+            sampler.recall([(one.tokens, one.drawn, begin if one.mu is None else one.mu) for one in memories])
+
+    def _tokens(self, session: Session, sampler: Sampler | None, rows: Sequence[Row], n: int) -> np.ndarray:
         """n tokens (n, B) for each row of the session, which reads all but the last."""
         tokens = np.array([row.token for row in rows], np.intp)
-        u = np.zeros((n, len(rows)))
-        if not self.sampling.greedy:
+        if self.sampling.greedy:
+            u = np.zeros((n, len(rows)))
+        else:
             u = np.ascontiguousarray(np.stack([row.rng.random(n) for row in rows], axis=1))
-        sampler = self._remembering(rows)
         never = -1 if self.never is None else self.never
         try:
-            drawn = session.generate(tokens, u, self.sampling.temperature or 1.0, never, sampler=sampler)
+            return session.generate(tokens, u, self.sampling.temperature or 1.0, never, sampler=sampler)
         except ValueError as error:
             raise TextgruError(NOTHING_LEFT if self.sampling.banned else NOT_FINITE) from error
-        if sampler is not None:
-            for i, row in enumerate(rows):
-                row.memory = Memory(*sampler.memory(i))
-        return drawn
 
-    def _remembering(self, rows: Sequence[Row]) -> Sampler | None:
-        """What applies the controls to these rows; None where there are none."""
-        if self._sampler is None:
-            return None
-        if self._sampler.rows != len(rows):
-            self._sampler = self.sampling.sampler(self.packed.vocab_size, len(rows), never=self.never, eos=self.eos)
+    def _take(self, session: Session, sampler: Sampler | None, rows: Sequence[Row], drawn: np.ndarray) -> None:
+        """Makes the rows what they are after these tokens (n, B)."""
+        states = session.state
+        memories = sampler.memory() if sampler is not None and self.sampling.mirostat_tau else None
         for i, row in enumerate(rows):
-            memory = row.memory
-            self._sampler.set_memory(i, np.asarray(memory.tokens, np.intp), memory.drawn, memory.mu)
-        return self._sampler
+            row.state = tuple(state[:, i : i + 1] for state in states)
+            row.drawn = drawn[:, i].tolist()
+            row.token = row.drawn[-1]
+            tokens = np.concatenate([row.memory.tokens, drawn[:, i]])[-self._kept :]
+            row.memory = Memory(tokens, row.memory.drawn + len(drawn), None if memories is None else memories[i][2])
+
+
+def _together(states: Sequence[Arrays]) -> Arrays:
+    """States (L, 1, H) of rows as one (L, B, H)."""
+    return tuple(
+        np.ascontiguousarray(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+        for parts in zip(*states, strict=True)
+    )
 
 
 def read_prompt(packed: PackedNetwork, tokens: np.ndarray, state: Arrays | None = None) -> Arrays:
@@ -173,7 +184,7 @@ def draw_tokens(
     Where it is closed early, `rng` is left as after the tokens that were yielded.
     """
     draws = Draws(packed, sampling, never=never, eos=eos)
-    row = Row(read_prompt(packed, prompt), int(prompt[-1]), rng, Memory(prompt.tolist()))
+    row = Row(read_prompt(packed, prompt), int(prompt[-1]), rng, Memory(prompt))
     while length > 0:
         length -= draws.draw([row], length)
         used = 0

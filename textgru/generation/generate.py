@@ -75,8 +75,7 @@ class Pieces(Iterator[Piece]):
         """Where the first text stands after the pieces that were yielded."""
         if self._first is None:
             raise RuntimeError("the first text has not begun")
-        row, recent = self._first.now(self._draws)
-        return state_of(row, self._packed, recent, self._model)
+        return state_of(self._first.now(self._draws), self._packed, self._model)
 
     def stop(self) -> None:
         """Nothing more is drawn. What was held back as the possible beginning of a stop string is still yielded."""

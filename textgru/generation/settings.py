@@ -34,10 +34,10 @@ class GenerationSettings(TypedDict, total=False):
     dry_base: float
     dry_allowed_length: int
     dry_penalty_last_n: int
-    dry_breakers: list[int]
     min_tokens: int
     logit_bias: dict[int, float]
     banned: list[int]
+    dry_breakers: list[int]
     length: int | None
     length_chars: int | None
     stop: str | Sequence[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from textgru.generation.draws import Arrays, Memory, read_prompt
 from textgru.text.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
-RECENT = 1024  # tokens at the end of a text that are kept for the decoder and for sampling controls
+RECENT = 1 << 14  # tokens at the end of a text that are kept for the decoder and the sampling controls
 
 
 @dataclass(frozen=True)
 class Start:
     """What a text goes on from: `state` arrays (L, 1, H) after all tokens but the last, `token` the last, `recent` up
-    to 1,024 tokens of the text at its end; `drawn` and `mu`: see Memory."""
+    to 16,384 tokens of the text at its end; `drawn` and `mu` are those of textgru.generation.draws.Memory."""
 
     state: Arrays
     token: int
@@ -27,8 +27,8 @@ class Start:
 
     @property
     def memory(self) -> Memory:
-        """What sampling controls remember there."""
-        return Memory(self.recent, self.drawn, self.mu)
+        """What the sampling controls know of it."""
+        return Memory(np.array(self.recent or [self.token], np.intp), self.drawn, self.mu)
 
 
 def begin(packed: PackedNetwork, tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> Start:
@@ -52,4 +52,5 @@ def follow(packed: PackedNetwork, tokenizer: Tokenizer, start: Start, text: str)
     if not len(tokens):
         return start
     state = read_prompt(packed, np.concatenate([np.array([start.token], np.intp), tokens]), start.state)
-    return Start(state, int(tokens[-1]), (*start.recent, *tokens.tolist())[-RECENT:], start.drawn, start.mu)
+    recent = (*start.recent, *tokens.tolist())[-RECENT:]
+    return replace(start, state=state, token=int(tokens[-1]), recent=recent)

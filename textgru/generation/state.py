@@ -13,11 +13,11 @@ from textgru.atomic_files import write_atomically
 from textgru.core import PackedNetwork, Session
 from textgru.errors import InputError
 from textgru.generation.draws import Row
-from textgru.generation.starts import RECENT, Start
+from textgru.generation.starts import Start
 from textgru.paths import given_path
 from textgru.typed import MismatchError, Range, read_fields, read_json
 
-LONGEST_HEADER = 1 << 16  # bytes
+LONGEST_HEADER = 1 << 24  # bytes
 LARGEST_FILE = 1 << 32
 
 
@@ -59,7 +59,7 @@ class _Header:
     recent: list[Annotated[int, Range(0, 2**31)]]
     random: RandomState | None = None
     drawn: Annotated[int, Range(0, 2**62)] = 0
-    mu: Annotated[float | None, Range(-1e9, 1e9)] = None
+    mu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class State:
     """What `LanguageModel.prime` and `Stream.state` give and `LanguageModel.stream` goes on from.
 
     `session`: the network's state, as textgru.core.Session.save_state gives it, after all tokens but the last, which is
-    `token`; `recent`: up to 1,024 tokens at the end of the text, for the decoder and for sampling controls, which also
-    remember how many were drawn and mirostat's bound `mu`; `model`: the hash of the model that it belongs to; `random`:
-    the state of the random numbers, or None.
+    `token`; `recent`: tokens at the end of the text, as many as decoder and sampling controls look back; `model`: the
+    hash of the model that it belongs to; `random`: the state of the random numbers, or None; `drawn`, `mu`: what
+    sampling controls remember beside the tokens (textgru.generation.draws.Memory).
     """
 
     session: bytes
@@ -107,16 +107,15 @@ class State:
             header = read_fields(_Header, read_json(line))
         except MismatchError as error:
             raise InputError(f"{path}: is no saved state, or damaged: {error}") from error
-        recent = tuple(header.recent[-RECENT:])
-        return State(session, header.token, recent, header.model, header.random, header.drawn, header.mu)
+        return State(session, header.token, tuple(header.recent), header.model, header.random, header.drawn, header.mu)
 
 
-def state_of(row: Row, packed: PackedNetwork, recent: tuple[int, ...], model: str) -> State:
-    """The state of a row, whose last tokens are `recent`."""
+def state_of(row: Row, packed: PackedNetwork, model: str) -> State:
+    """The state of a row, in the model with the hash `model`."""
     session = Session(packed)
     session.state = tuple(np.ascontiguousarray(array) for array in row.state)
-    memory = row.memory
-    return State(session.save_state(), row.token, recent, model, RandomState.of(row.rng), memory.drawn, memory.mu)
+    tokens, memory = tuple(row.memory.tokens.tolist()), row.memory
+    return State(session.save_state(), row.token, tokens, model, RandomState.of(row.rng), memory.drawn, memory.mu)
 
 
 def start_of(state: State, packed: PackedNetwork, model: str) -> Start:

@@ -37,7 +37,7 @@ class Stream(Iterator[str]):
     ) -> None:
         """`model`: the hash of the model, for the state."""
         self._packed, self._model = packed, model
-        self._draws = Draws(packed, sampling, never=tokenizer.unk_id)
+        self._draws = Draws(packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id)
         self._text = Text(0, start, rng, tokenizer, stopping)
         self._pieces = _generated(self._text, self._draws)  # knows nothing of this object: both go at once
 
@@ -52,8 +52,7 @@ class Stream(Iterator[str]):
     @property
     def state(self) -> State:
         """Where the text stands now. What is held back as the possible beginning of a stop string is not in it."""
-        row, recent = self._text.now(self._draws)
-        return state_of(row, self._packed, recent, self._model)
+        return state_of(self._text.now(self._draws), self._packed, self._model)
 
     def close(self) -> str:
         """Ends the text here, and returns what was held back as the possible beginning of a stop string."""

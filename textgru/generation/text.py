@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from textgru.generation.draws import Draws, Row
-from textgru.generation.starts import RECENT, Start
+from textgru.generation.starts import Start
 from textgru.generation.stopping import FinishReason, Stopping
 from textgru.text.tokenizer import Tokenizer
 
+DECODED = 64  # tokens at the end of a text that the decoder needs to go on
 REPLAYED = 32  # of the recent tokens, that the decoder reads one by one: a character may have begun in them
 
 
@@ -37,9 +38,9 @@ class Text:
         self.ready = self.shown = 0
         self.new = ""
         self.log_probabilities: list[float] = []
-        self._recent = list(start.recent)  # tokens before those that were drawn last
-        self._decoder = tokenizer.decoder(np.array(self._recent[:-REPLAYED], np.intp) if self._recent else None)
-        for token in self._recent[-REPLAYED:]:
+        before, replayed = start.recent[-DECODED:-REPLAYED], start.recent[-REPLAYED:]
+        self._decoder = tokenizer.decoder(np.array(before, np.intp) if start.recent else None)
+        for token in replayed:
             self._decoder.feed(token)
 
     def read(self) -> list[str]:
@@ -75,15 +76,14 @@ class Text:
 
     def go_on(self) -> None:
         """Before more tokens are drawn."""
-        self._recent = [*self._recent, *self.row.drawn[: self.ready]][-RECENT:]
         self.row.drawn, self.ready, self.shown = [], 0, 0
 
-    def now(self, draws: Draws) -> tuple[Row, tuple[int, ...]]:
-        """The row as it was after what has been shown, and the last tokens of the text there."""
+    def now(self, draws: Draws) -> Row:
+        """The row as it was after what has been shown."""
         row = copy.copy(self.row)
         row.rng = copy.deepcopy(row.rng)
         draws.take_back(row, self.shown)
-        return row, (*self._recent, *row.drawn)[-RECENT:]
+        return row
 
 
 def text_of(tokenizer: Tokenizer, start: Start, tokens: Sequence[int]) -> str:

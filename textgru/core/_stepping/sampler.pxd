@@ -10,7 +10,6 @@ cdef class Sampler:
     cdef dict buffers
 
     cdef void* _keep(self, name, array) except? NULL
-    cdef Py_ssize_t _row(self, row) except -1
 
     # Fills in what drawing needs, with scratch for this many threads and numbers of `item` bytes.
     cdef _prepare(self, Drawing* how, int threads, Py_ssize_t item)

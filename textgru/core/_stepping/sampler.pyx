@@ -158,29 +158,37 @@ cdef class Sampler:
         for b in range(self.rows):
             self.history[b].length, self.history[b].drawn, self.history[b].mu = before[order[b]]
 
-    def memory(self, row):
-        """What a row remembers, for set_memory: its last tokens (n,) intp, how many were drawn, and mirostat's bound.
-        Raises ValueError for a row that there isn't."""
-        there = &self.history[self._row(row)]
-        tokens = self.buffers["tokens"][row, max(there.length - there.kept, <Py_ssize_t>0) : there.length].copy()
-        return tokens, there.drawn, there.mu
+    def memory(self) -> list:
+        """What each row remembers, for `recall` of a sampler with the same controls: its last tokens (n,) intp, as many
+        as are looked back; how many were drawn; and Mirostat's bound, in bits."""
+        cdef Py_ssize_t b, length
+        found = []
+        for b in range(self.rows):
+            length = self.history[b].length
+            tokens = self.buffers["tokens"][b, max(0, length - self.history[b].kept) : length].copy()
+            found.append((tokens, self.history[b].drawn, self.history[b].mu))
+        return found
 
-    def set_memory(self, row, tokens, drawn=0, mu=None) -> None:
-        """Makes a row remember these tokens (n,) intp, `drawn` of which were drawn, and mirostat's bound mu, in bits, or
-        that of the beginning. Raises IndexError, TypeError or ValueError for what doesn't fit."""
-        cdef const Py_ssize_t[::1] read = own_index("tokens", tokens, sizes(tokens, "n"), self.vocab_size)
-        there = &self.history[self._row(row)]
-        drawn = check_integer("drawn", drawn, 0, 2**62)
-        bound = 2 * self.controls.mirostat_tau if mu is None else check_number("mu", mu)
-        if there.counts != NULL:
-            self.buffers["counts"][row] = 0
-        there.length = 0
-        for i in range(max(read.shape[0] - there.kept, <Py_ssize_t>0), read.shape[0]):
-            remember(&self.controls, there, read[i])
-        there.drawn, there.mu = drawn, bound
-
-    cdef Py_ssize_t _row(self, row) except -1:
-        return check_integer("row", row, 0, self.rows - 1)
+    def recall(self, memories) -> None:
+        """Row b remembers what memories[b] says, which `memory` gave, and nothing else. Raises TypeError, ValueError or
+        IndexError for others."""
+        cdef const Py_ssize_t[::1] read
+        cdef Py_ssize_t b, t
+        if not isinstance(memories, (list, tuple)) or len(memories) != self.rows:
+            raise ValueError(f"memories: expected a list of {self.rows}, one for each row")
+        checked = []
+        for tokens, drawn, mu in memories:
+            checked.append((
+                own_index("memories", tokens, sizes(tokens, "T"), self.vocab_size),
+                check_integer("memories", drawn, 0, 2**62), check_number("memories", mu)))
+        for b in range(self.rows):
+            read, drawn, mu = checked[b]
+            row = &self.history[b]
+            row.length, row.drawn, row.mu = 0, drawn, mu
+            if row.counts != NULL:
+                self.buffers["counts"][b] = 0
+            for t in range(read.shape[0]):
+                remember(&self.controls, row, read[t])
 
     def probabilities(self, logits) -> np.ndarray:
         """What each row's next token would be drawn with, (B, V) float64, from scores (B, V), float32 or float64.
