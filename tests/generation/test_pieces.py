@@ -88,6 +88,23 @@ def test_a_generator_as_seed_is_where_the_first_text_ends(model):
     assert following[0] == following[1]
 
 
+@pytest.mark.parametrize("ways", ["pieces", "stream", "left early"])
+def test_a_generator_as_seed_has_given_a_number_for_each_token(model, ways):
+    model.network.output.parameters["bias"][model.tokenizer.eos_id] = -1e9
+    rng, expected = np.random.default_rng(3), np.random.default_rng(3)
+    if ways == "pieces":
+        taken = len(texts(model.pieces(["The"], seed=rng, length=2000, stop=["e", "t"]))[0][1])
+    else:
+        stream, before = model.stream("The", seed=rng, length=2000, stop=["e", "t"]), model.prime("The")
+        text = next(stream) if ways == "left early" else "".join(stream)
+        taken = stream.state.drawn - before.drawn
+        assert model.tokenizer.decode(list(stream.state.recent)).startswith("The" + text)
+        del stream
+    assert 0 < taken < 2000
+    expected.random(taken)
+    assert rng.random() == expected.random()
+
+
 def test_prompts_may_come_without_end(model):
     pieces = model.pieces(repeat("The"), length=3, seed=1)
     assert len({next(pieces).number for _ in range(200)}) > 100
