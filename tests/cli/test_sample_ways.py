@@ -150,3 +150,12 @@ def test_banned_texts_and_biased_tokens(cli, fails, run):
     for odd in ("w", "w=", "=1", "w=x", "w=nan"):
         assert "--logit-bias: expected TEXT=X or #N=X, X a number" in fails("sample", run, "--logit-bias", odd)
     assert "--logit-bias: expected a token from 0 to" in fails("sample", run, "--logit-bias", "#9999=1")
+
+
+def test_novelty_is_reported_after_the_text(cli, fails, run):
+    plain = cli("sample", run, "-n", 300, "-s", 1, "--num-samples", 2)
+    told = cli("sample", run, "-n", 300, "-s", 1, "--num-samples", 2, "--report-novelty")
+    assert told.stdout == plain.stdout
+    assert told.stderr.startswith("text     600 characters, looked for in ")
+    assert "longest  " in told.stderr
+    assert "--report-novelty" in fails("sample", run, "--lines", "--report-novelty")

@@ -29,7 +29,17 @@ MOST_SAMPLES = 10**12
 # What goes together with what draws nothing, or asks at every turn.
 WITH_BEAMS = {"prompt", "prompt_file", "escape", "load_state", "length", "beams", "n_best", "length_penalty", "as_json",
               "output"}  # fmt: skip
-NOT_INTERACTIVE = ("prompts", "num_samples", "lines", "novel", "as_json", "output", "save_state", "prompt_file")
+NOT_INTERACTIVE = (
+    "report_novelty",
+    "prompts",
+    "num_samples",
+    "lines",
+    "novel",
+    "as_json",
+    "output",
+    "save_state",
+    "prompt_file",
+)
 NAMES = {"as_json": "--json"}
 
 
@@ -101,6 +111,8 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
         raise click.UsageError(f"--num-samples: at most {MOST_SAMPLES:,}")
     if options["save_state"] and (options["prompts"] or (options["num_samples"] or 1) > 1):
         raise click.UsageError("--save-state keeps the state of one text: leave out --prompts and --num-samples")
+    if options["report_novelty"] and options["lines"]:
+        raise click.UsageError("--report-novelty: items of --lines are left out by --novel instead")
     if options["output"] and options["lines"] and "{n}" in options["output"]:
         raise click.UsageError("--lines writes to one file: leave out the {n} of --output")
 
@@ -179,6 +191,7 @@ def _write(
 
     prompt, count = prompts[0], options["num_samples"]
     stopped: list[int] = []
+    written: dict[int, list[str]] = {}
 
     def stop(number: int) -> None:
         stopped.append(number)
@@ -197,9 +210,22 @@ def _write(
         else:
             for piece in in_order(pieces) if printer.ordered else pieces:
                 printer.piece(piece, prompts[piece.number // (count or 1)])
+                if options["report_novelty"]:
+                    written.setdefault(piece.number, []).append(piece.text)
         printer.end()
         if options["save_state"]:
             pieces.state.save(options["save_state"])
+    if texts := ["".join(parts) for parts in written.values() if any(parts)]:
+        _report_novelty(model, texts)
     if stopped:
         click.echo("textgru: stopped", err=True)
         context.exit(128 + stopped[0])
+
+
+def _report_novelty(model: LanguageModel, texts: list[str]) -> None:
+    """How much of the texts, without their prompts, stands in the text that the model was trained on."""
+    from textgru.analysis.novelty import novelty
+    from textgru.cli.novelty import novelty_lines
+
+    assert model.run is not None
+    click.echo("\n".join(novelty_lines(novelty(texts, model.run))), err=True)

@@ -131,6 +131,12 @@ OPTIONS = [
     _option(
         "Output", "--output", "-o", metavar="FILE", help="Write to FILE; with {n} in its name, a file for each text."
     ),
+    _option(
+        "Output",
+        "--report-novelty",
+        is_flag=True,
+        help="Then say, on standard error, how much stands in the training text (textgru novelty).",
+    ),
     _option("Output", "--save-state", metavar="FILE", help="Keep where the text ended, for --load-state."),
 ]
 
