@@ -101,7 +101,7 @@ class LanguageModel:
         that it would have alone. A text is the same in any company.
         """
         if not isinstance(prompt, (list, tuple)):
-            return _checked(prompt) + "".join(self.stream(prompt, **settings))
+            return self.generate([prompt], **settings)[0]
         texts = [[_checked(one)] for one in prompt]
         for piece in self.pieces(prompt, **settings):
             texts[piece.number].append(piece.text)

@@ -41,6 +41,9 @@ class Stream(Iterator[str]):
         self._text = Text(0, start, rng, tokenizer, stopping)
         self._pieces = _generated(self._text, self._draws)  # knows nothing of this object: both go at once
 
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces  # a call less for each token
+
     def __next__(self) -> str:
         return next(self._pieces)
 

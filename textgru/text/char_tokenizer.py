@@ -40,6 +40,7 @@ class CharTokenizer(Tokenizer):
                 self._ids[ord(token)] = i
         if self.eos_id is not None:
             self._characters[self.eos_id] = ""
+        self._listed: list[str] = self._characters.tolist()
 
     @classmethod
     def learn(
@@ -70,18 +71,18 @@ class CharTokenizer(Tokenizer):
         return "".join(self._characters[check_ids(tokens, self.vocab_size)])
 
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
-        return _CharDecoder(self._characters)
+        return _CharDecoder(self._listed)
 
     def count_characters(self, tokens: np.ndarray) -> int:
         return len(tokens) - (0 if self.eos_id is None else int(np.count_nonzero(tokens == self.eos_id)))
 
 
 class _CharDecoder(StreamDecoder):
-    def __init__(self, characters: np.ndarray) -> None:
+    def __init__(self, characters: list[str]) -> None:
         self._characters = characters
 
     def feed(self, token: int) -> str:
-        return str(self._characters[token])
+        return self._characters[token]
 
 
 def _is_char(settings: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from textgru.core._support.machine import memory_bytes
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST_SIZE = 2**31 - 1  # the BLAS counts in 32 bits
+SMALL = 1 << 24  # bytes, that are taken without a look at how many there are: that takes a tenth of a millisecond
 
 
 def float_dtype(dtype: object) -> np.dtype:
@@ -187,6 +188,8 @@ def check_seed(seed: object) -> np.random.Generator:
 
 def check_memory(names: str, nbytes: int) -> None:
     """Raises MemoryError if `nbytes` is more than the machine has, before they are asked for."""
+    if nbytes <= SMALL:
+        return
     most = memory_bytes()
     if most is not None and nbytes > most:
         raise MemoryError(f"{names}: this needs {nbytes / 1e9:,.1f} GB, and the machine has {most / 1e9:,.1f} GB")
