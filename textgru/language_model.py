@@ -341,7 +341,7 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel:
 
 def _check_precision(precision: object, allowed: tuple[str, ...] = PRECISIONS) -> None:
     if not isinstance(precision, str) or precision not in allowed:
-        raise InputError(f"precision: expected {' or '.join(allowed)}, got {precision!r}")
+        raise InputError(f"precision: expected {', '.join(allowed[:-1])} or {allowed[-1]}, got {precision!r}")
 
 
 def _checked(prompt: object) -> str:

@@ -119,7 +119,7 @@ def test_a_model_without_a_run_is_saved(runs, tmp_path):
 
 def test_precisions_that_do_not_exist_are_named(runs, tmp_path):
     model = textgru.load(runs / "fp32")
-    with pytest.raises(textgru.InputError, match="precision: expected fp32 or int8, got 'int4'"):
+    with pytest.raises(textgru.InputError, match="precision: expected fp32, bf16 or int8, got 'int4'"):
         textgru.load(runs / "fp32", precision="int4")
     with pytest.raises(textgru.InputError, match="precision: expected fp32 or int8, got 'bf16'"):
         model.save(tmp_path / "none", precision="bf16")
