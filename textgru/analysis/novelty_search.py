@@ -166,7 +166,7 @@ class Search:
 
     def _search_longest(self, block: np.ndarray, hashes: WindowHashes) -> None:
         """What is in common up to the end of this block, and longer than before, begins in it: of `length` characters
-        or fewer before its new part were in common at its start, and so many are kept."""
+        or fewer before its new part were in common at its start, and that many are kept."""
         before = len(self._before)
         while not self._longer.none_left:
             n = self._longer.n

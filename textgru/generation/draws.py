@@ -113,7 +113,7 @@ class Draws:
         return losses
 
     def _room(self, rows: int) -> tuple[Session, Sampler | None]:
-        """What draws for so many rows."""
+        """What draws for this many rows."""
         sampler = None
         if not self.sampling.plain:
             sampler = self.sampling.sampler(self.packed.vocab_size, rows, never=self.never, eos=self.eos)

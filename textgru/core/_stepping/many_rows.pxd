@@ -4,7 +4,7 @@ from textgru.core._stepping.call cimport Call
 from textgru.core._stepping.drawing cimport Drawing
 from textgru.core._stepping.weights cimport Weights
 
-# The bytes of scratch of a thread for so many rows and steps at a time.
+# The bytes of a thread's scratch for this many rows and steps at a time.
 cdef Py_ssize_t many_rows_bytes(const Weights* w, Py_ssize_t rows, Py_ssize_t steps) noexcept nogil
 
 # The calling thread's part, of all of a region: reads tokens (T, B), T from 1 up; the scores are those after the last.

@@ -287,7 +287,7 @@ cdef class Session:
             raise ValueError(NOTHING_TO_DRAW)
 
     cdef int _share(self, team* together, Py_ssize_t steps, Py_ssize_t at_a_time, bint scores) except -1:
-        """How many threads a call of so many steps uses, with room for all of them, and what they share."""
+        """How many threads a call of this many steps uses, with room for all of them, and what they share."""
         cdef int threads = self.sharing.threads(
             self.call.w, self.packed.nbytes, self.rows, steps, &self.call.by_units)
         self._reserve(at_a_time, threads, scores)
@@ -297,7 +297,7 @@ cdef class Session:
         return threads
 
     cdef _reserve(self, Py_ssize_t steps, int threads, bint scores):
-        """Room for reading so many steps at a time, with so many threads. All of it, or as before with MemoryError."""
+        """Room for reading `steps` steps at a time with `threads` threads. All of it, or as before with MemoryError."""
         cdef const Weights* w = self.call.w
         cdef Py_ssize_t s, rows, width, row, scored_rows, scratch_bytes
         cdef int half
