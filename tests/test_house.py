@@ -17,8 +17,9 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {"errors", "paths", "typed", "atomic_files"}
 
-# The core's own rooms from the ground up; "" stands for the modules beside them, which are its public face.
-CORE_FLOORS = {"_support": 0, "_products": 1, "_sequence": 2, "": 3, "_stepping": 4}
+# The core's own rooms from the ground up; "" stands for the modules beside them, which are its public face, of which
+# step is on top: the deprecated name of something in _stepping.
+CORE_FLOORS = {"_support": 0, "_products": 1, "_sequence": 2, "": 3, "_stepping": 4, "step": 5}
 
 
 def modules():
