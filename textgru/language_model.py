@@ -114,6 +114,8 @@ class LanguageModel:
         It ends after `length` new tokens (default 500) or `length_chars` characters, before a string in `stop`, at a
         `stop_at` ("line", "sentence"), with a match of `stop_regex`, and where the model ends a document
         (separate_documents); without a prompt such a model starts one (textgru.generation.stopping.Stopping).
+        With `regex`, `grammar` or `json_schema` the new text matches it, from its start to its end, unless it ends
+        by its length (textgru.generation.constraints.Constraint).
         `temperature` (default 0.8) 0 takes the likeliest token each time; all other controls, such as `top_p` and
         `repetition_penalty`, are those of textgru.generation.sampling.Sampling. The same `seed` gives the same text.
 
@@ -122,10 +124,11 @@ class LanguageModel:
 
         Raises InputError (a ValueError) for values that can't be.
         """
-        sampling, stopping, seed = Settings.of(settings)
+        sampling, stopping, constraint, seed = Settings.of(settings)
+        matchers = constraint.matchers(self.tokenizer, sampling.banned)
         start = self._start(_checked(prompt), state)
         rng = next(random_numbers(_seed(seed, state)))
-        return Stream(self.packed(), self.tokenizer, start, rng, sampling, stopping, self.fingerprint())
+        return Stream(self.packed(), self.tokenizer, start, rng, sampling, stopping, self.fingerprint(), matchers)
 
     async def astream(
         self, prompt: str = "", *, state: State | None = None, **settings: Unpack[GenerationSettings]
@@ -166,13 +169,14 @@ class LanguageModel:
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts: expected several strings, got {shown(prompts)}; give a list")
-        sampling, stopping, seed = Settings.of(settings)
+        sampling, stopping, constraint, seed = Settings.of(settings)
         numbers = random_numbers(_seed(seed, state))
         starts = self._starts(prompts, state)
         packed = self.packed()
         return Pieces(
             packed, self.tokenizer, zip(starts, numbers, strict=False), sampling, stopping,
             log_probabilities=log_probabilities, model=self.fingerprint(),
+            matchers=constraint.matchers(self.tokenizer, sampling.banned),
         )  # fmt: skip
 
     def beam_search(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MARK = "> "
 SHOWN_END = 60  # characters of the text that /undo leaves
 LISTS = ("stop_tokens", "logit_bias", "banned", "dry_breakers")  # of ids: nothing to type
+CONSTRAINTS = ("regex", "grammar", "json_schema")  # where a text stands in one can't be kept for the next turn
 HELP = """\
 A line is read by the model after all that stands there so far, then it goes on from it. \\n in it is a line end; an
 empty line only lets it go on. Ctrl-C ends a text, Ctrl-D or /quit the conversation.
@@ -149,7 +150,7 @@ class Conversation:
 
 
 def _names() -> list[str]:
-    return [name for name in GenerationSettings.__annotations__ if name not in LISTS]
+    return [name for name in GenerationSettings.__annotations__ if name not in (*LISTS, *CONSTRAINTS)]
 
 
 def _value(name: str, text: str) -> Any:

@@ -40,7 +40,8 @@ NOT_INTERACTIVE = (
     "save_state",
     "prompt_file",
 )
-NAMES = {"as_json": "--json"}
+CONSTRAINTS = {"regex", "grammar_file"}
+NAMES = {"as_json": "--json", "texts": "--text", "grammar_file": "--grammar"}
 
 
 @click.command(short_help="Write text with a trained model.", cls=SectionedCommand)
@@ -72,7 +73,9 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
 
         print_beams(model, prompts[0], state, options)
         return
-    settings["seed"] = _told_seed(settings["seed"], state, drawn=not Settings.of(settings).sampling.greedy)
+    checked = Settings.of(settings)
+    checked.constraint.matchers(model.tokenizer, checked.sampling.banned)  # what can't be met is said before a seed
+    settings["seed"] = _told_seed(settings["seed"], state, drawn=not checked.sampling.greedy)
     if options["interactive"]:
         from textgru.cli.interactive import converse
 
@@ -111,6 +114,10 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
         raise click.UsageError(f"--num-samples: at most {MOST_SAMPLES:,}")
     if options["save_state"] and (options["prompts"] or (options["num_samples"] or 1) > 1):
         raise click.UsageError("--save-state keeps the state of one text: leave out --prompts and --num-samples")
+    if len(given & CONSTRAINTS) > 1:
+        raise click.UsageError("--regex and --grammar: give one of them")
+    if given & CONSTRAINTS and (odd := sorted(given & {"save_state", "interactive"})):
+        raise click.UsageError(f"{_spelled(odd[0])} can't keep where a text stands in a --regex or --grammar")
     if options["report_novelty"] and options["lines"]:
         raise click.UsageError("--report-novelty: items of --lines are left out by --novel instead")
     if options["output"] and options["lines"] and "{n}" in options["output"]:
@@ -118,7 +125,7 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
 
 
 def _spelled(name: str) -> str:
-    return "--text" if name == "texts" else NAMES.get(name, f"--{name.replace('_', '-')}")
+    return NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _prompts(options: dict[str, Any]) -> list[str]:
@@ -140,6 +147,7 @@ def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> di
     if model is not None:
         settings["banned"] = banned_tokens(model.tokenizer, options["ban"])
         settings["logit_bias"] = biased_tokens(model.tokenizer, options["logit_bias"])
+    settings |= _constraint(options)
     if options["escape"]:
         settings["stop"] = tuple(map(unescaped, settings["stop"]))
     if options["lines"]:
@@ -152,6 +160,17 @@ def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> di
         else:
             raise InputError("--stop-byte: only a byte model draws such a byte alone; use --stop or --stop-regex")
     return settings
+
+
+def _constraint(options: dict[str, Any]) -> dict[str, str]:
+    """What the text has to match. A grammar is a JSON schema where its file's name ends with .json."""
+    from textgru.cli.prompts import read_text
+
+    if options["regex"] is not None:
+        return {"regex": options["regex"]}
+    if (file := options["grammar_file"]) is None:
+        return {}
+    return {"json_schema" if file.lower().endswith(".json") else "grammar": read_text(file)}
 
 
 def _warn_of_unknown(model: LanguageModel, prompts: list[str]) -> None:

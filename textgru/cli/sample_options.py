@@ -99,6 +99,19 @@ OPTIONS = [
         help="Before this byte.",
     ),
     _option(
+        "What it matches",
+        "--regex",
+        metavar="REGEX",
+        help="The new text matches a regular expression from its start to its end (pip install 'textgru[grammar]').",
+    ),
+    _option(
+        "What it matches",
+        "--grammar",
+        "grammar_file",
+        metavar="FILE",
+        help="The same for the grammar in FILE (Lark), or the JSON schema in FILE.json.",
+    ),
+    _option(
         "Beam search", "--beams", type=click.IntRange(1, 4096), metavar="N", help="The likeliest text, by N beams."
     ),
     _option(

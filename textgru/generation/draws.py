@@ -11,6 +11,7 @@ import numpy as np
 
 from textgru.core import PackedNetwork, Sampler, Session
 from textgru.errors import TextgruError
+from textgru.generation.constraints import Matcher
 from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
 
 FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
@@ -34,13 +35,15 @@ class Row:
     """A text that tokens are drawn for.
 
     `state`: a tuple of arrays (L, 1, H), the network's state after all its tokens but the last; `token`: the last one,
-    which is not read yet; `rng`: its own random numbers; `memory`: what is known of the text.
+    which is not read yet; `rng`: its own random numbers; `memory`: what is known of the text; `matcher`: what it has to
+    match, if anything.
     """
 
     state: Arrays
     token: int
     rng: np.random.Generator
     memory: Memory
+    matcher: Matcher | None = None
     drawn: list[int] = field(default_factory=list)  # in the last call
     _before: tuple[Arrays, int, Memory, Any] | None = None  # with the random state, before those were drawn
 
@@ -50,12 +53,20 @@ class Draws:
     memory and its random numbers alone: not on the other rows, the number of threads, or how many are drawn in a call.
 
     Each token takes one number from its row's `rng` (none where the likeliest is taken). The token `never`, where
-    given, is not drawn; `eos` ends a document. Raises InputError for sampling controls with tokens that aren't there.
+    given, is not drawn; `eos` ends a document. `constrained`: all rows have a matcher. Raises InputError for sampling
+    controls with tokens that aren't there.
     """
 
     def __init__(
-        self, packed: PackedNetwork, sampling: Sampling, *, never: int | None = None, eos: int | None = None
+        self,
+        packed: PackedNetwork,
+        sampling: Sampling,
+        *,
+        never: int | None = None,
+        eos: int | None = None,
+        constrained: bool = False,
     ) -> None:
+        self._constrained = constrained
         self.packed, self.sampling, self.never, self.eos = packed, sampling, never, eos
         self._kept = max(FEWEST_KEPT, sampling.penalty_last_n, sampling.dry_penalty_last_n)
         self._at_a_time = FEWEST_AT_A_TIME
@@ -64,11 +75,12 @@ class Draws:
         self._scorer: Session | None = None
 
     def draw(self, rows: Sequence[Row], most: int) -> int:
-        """Draws up to `most` tokens for each row, as many as take a hundredth of a second, and returns how many.
+        """Draws up to `most` tokens for each row, as many as take a hundredth of a second, or one where they have to
+        match something, and returns how many.
 
         Raises TextgruError where the scores make no distribution.
         """
-        n = min(self._at_a_time, most)
+        n = 1 if self._constrained else min(self._at_a_time, most)
         if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
             if self._session.rows != len(rows):
                 self._session, self._sampler = self._room(len(rows))
@@ -115,7 +127,7 @@ class Draws:
     def _room(self, rows: int) -> tuple[Session, Sampler | None]:
         """What draws for this many rows."""
         sampler = None
-        if not self.sampling.plain:
+        if self._constrained or not self.sampling.plain:
             sampler = self.sampling.sampler(self.packed.vocab_size, rows, never=self.never, eos=self.eos)
         return Session(self.packed, rows), sampler
 
@@ -135,9 +147,31 @@ class Draws:
             u = np.ascontiguousarray(np.stack([row.rng.random(n) for row in rows], axis=1))
         never = -1 if self.never is None else self.never
         try:
+            if self._constrained:
+                assert sampler is not None
+                return self._matching(session, sampler, rows, tokens, u[0])[None]
             return session.generate(tokens, u, self.sampling.temperature or 1.0, never, sampler=sampler)
         except ValueError as error:
             raise TextgruError(NOTHING_LEFT if self.sampling.banned else NOT_FINITE) from error
+
+    def _matching(
+        self, session: Session, sampler: Sampler, rows: Sequence[Row], tokens: np.ndarray, u: np.ndarray
+    ) -> np.ndarray:
+        """A token (B,) for each row, after these (B,). Where the text may end it is drawn from all of them: one that
+        doesn't go on with a match ends it, as the model itself would."""
+        session.step(tokens)
+        logits = np.array(session.logits)
+        for row, scores in zip(rows, logits, strict=True):
+            assert row.matcher is not None
+            allowed = row.matcher.allowed()
+            may_end = row.matcher.accepts and (row.memory.drawn >= self.sampling.min_tokens or not allowed.any())
+            if not may_end:
+                scores[~allowed] = -np.inf
+        drawn = sampler.draw(logits, u)
+        for row, token in zip(rows, drawn.tolist(), strict=True):
+            assert row.matcher is not None
+            row.matcher.read(token)
+        return drawn
 
     def _take(self, session: Session, sampler: Sampler | None, rows: Sequence[Row], drawn: np.ndarray) -> None:
         """Makes the rows what they are after these tokens (n, B)."""

@@ -10,10 +10,11 @@ import numpy as np
 
 from textgru.core import PackedNetwork
 from textgru.errors import InputError
+from textgru.generation.constraints import Matchers
 from textgru.generation.draws import Draws
 from textgru.generation.sampling import Sampling
 from textgru.generation.starts import Start
-from textgru.generation.state import State, state_of
+from textgru.generation.state import NO_STATE, State, state_of
 from textgru.generation.stopping import FinishReason, Stopping
 from textgru.generation.text import Text
 from textgru.text.tokenizer import Tokenizer
@@ -55,11 +56,16 @@ class Pieces(Iterator[Piece]):
         *,
         log_probabilities: bool = False,
         model: str = "",
+        matchers: Matchers | None = None,
     ) -> None:
         """`log_probabilities`: with the natural logarithms of the network's own probabilities, without any sampling
-        control. `model`: the hash of the model, for the state."""
+        control. `model`: the hash of the model, for the state. `matchers`: of what each text has to
+        match."""
         self._packed, self._tokenizer, self._stopping, self._model = packed, tokenizer, stopping, model
-        self._draws = Draws(packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id)
+        self._matchers = matchers
+        self._draws = Draws(
+            packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id, constrained=matchers is not None
+        )
         self._scores = log_probabilities
         self._most = max(1, min(MOST_ROWS, MOST_WAITING // max(1, stopping.tokens)))
         self._waiting = enumerate(starts)
@@ -72,9 +78,11 @@ class Pieces(Iterator[Piece]):
 
     @property
     def state(self) -> State:
-        """Where the first text stands after the pieces that were yielded."""
+        """Where the first text stands after the pieces that were yielded. Raises InputError with a constraint."""
         if self._first is None:
             raise RuntimeError("the first text has not begun")
+        if self._matchers is not None:
+            raise InputError(NO_STATE)
         return state_of(self._first.now(self._draws), self._packed, self._model)
 
     def stop(self) -> None:
@@ -107,7 +115,7 @@ class Pieces(Iterator[Piece]):
                 yield Piece(text.number, rest, [], [] if self._scores else None, None)
 
     def _begun(self, number: int, start: tuple[Start, np.random.Generator]) -> Text:
-        text = Text(number, *start, self._tokenizer, self._stopping)
+        text = Text(number, *start, self._tokenizer, self._stopping, self._matchers)
         if number == 0:
             self._first = text
         return text

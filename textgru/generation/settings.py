@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
+from textgru.generation.constraints import Constraint
 from textgru.generation.sampling import Sampling
 from textgru.generation.stopping import Stopping
 
 
 class GenerationSettings(TypedDict, total=False):
-    """Those of Sampling and Stopping, which have the defaults and say what each does; and `seed`: the same seed gives
-    the same text."""
+    """Those of Sampling, Stopping and Constraint, which have the defaults and say what each does; and `seed`: the same
+    seed gives the same text."""
 
     temperature: float
     top_k: int | None
@@ -44,6 +45,9 @@ class GenerationSettings(TypedDict, total=False):
     stop_at: Literal["document", "line", "sentence"]
     stop_regex: str | None
     stop_tokens: Sequence[int]
+    regex: str | None
+    grammar: str | None
+    json_schema: str | None
     seed: int | np.random.Generator | None
 
 
@@ -52,16 +56,17 @@ class Settings(NamedTuple):
 
     sampling: Sampling
     stopping: Stopping
+    constraint: Constraint
     seed: Any
 
     @staticmethod
     def of(given: Mapping[str, Any]) -> Settings:
         """Raises InputError for values that can't be, TypeError for a name that isn't known."""
-        of_sampling, of_stopping = ({field.name for field in fields(kind)} for kind in (Sampling, Stopping))
-        if unknown := sorted(given.keys() - of_sampling - of_stopping - {"seed"}):
+        kinds = (Sampling, Stopping, Constraint)
+        names = [{field.name for field in fields(kind)} for kind in kinds]
+        if unknown := sorted(given.keys() - {"seed"}.union(*names)):
             raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
-        return Settings(
-            Sampling(**{name: given[name] for name in given if name in of_sampling}),
-            Stopping(**{name: given[name] for name in given if name in of_stopping}),
-            given.get("seed"),
+        sampling, stopping, constraint = (
+            kind(**{name: given[name] for name in given if name in own}) for kind, own in zip(kinds, names, strict=True)
         )
+        return Settings(sampling, stopping, constraint, given.get("seed"))

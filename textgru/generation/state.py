@@ -19,6 +19,7 @@ from textgru.typed import MismatchError, Range, read_fields, read_json
 
 LONGEST_HEADER = 1 << 24  # bytes
 LARGEST_FILE = 1 << 32
+NO_STATE = "state: where a text stands in a regex, a grammar or a schema can't be kept"
 
 
 @dataclass(frozen=True)

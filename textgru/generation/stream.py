@@ -8,10 +8,12 @@ from collections.abc import Generator, Iterator
 import numpy as np
 
 from textgru.core import PackedNetwork
+from textgru.errors import InputError
+from textgru.generation.constraints import Matchers
 from textgru.generation.draws import Draws
 from textgru.generation.sampling import Sampling
 from textgru.generation.starts import Start, begin
-from textgru.generation.state import State, state_of
+from textgru.generation.state import NO_STATE, State, state_of
 from textgru.generation.stopping import FinishReason, Stopping
 from textgru.generation.text import Text
 from textgru.text.tokenizer import Tokenizer
@@ -34,11 +36,14 @@ class Stream(Iterator[str]):
         sampling: Sampling,
         stopping: Stopping,
         model: str = "",
+        matchers: Matchers | None = None,
     ) -> None:
-        """`model`: the hash of the model, for the state."""
+        """`model`: the hash of the model, for the state. `matchers`: of what the text has to match."""
         self._packed, self._model = packed, model
-        self._draws = Draws(packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id)
-        self._text = Text(0, start, rng, tokenizer, stopping)
+        self._draws = Draws(
+            packed, sampling, never=tokenizer.unk_id, eos=tokenizer.eos_id, constrained=matchers is not None
+        )
+        self._text = Text(0, start, rng, tokenizer, stopping, matchers)
         self._pieces = _generated(self._text, self._draws)  # knows nothing of this object: both go at once
 
     def __iter__(self) -> Iterator[str]:
@@ -54,7 +59,10 @@ class Stream(Iterator[str]):
 
     @property
     def state(self) -> State:
-        """Where the text stands now. What is held back as the possible beginning of a stop string is not in it."""
+        """Where the text stands now. What is held back as the possible beginning of a stop string is not in it.
+        Raises InputError with a constraint."""
+        if self._text.row.matcher is not None:
+            raise InputError(NO_STATE)
         return state_of(self._text.now(self._draws), self._packed, self._model)
 
     def close(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from textgru.generation.constraints import Matchers
 from textgru.generation.draws import Draws, Row
 from textgru.generation.starts import Start
 from textgru.generation.stopping import FinishReason, Stopping
@@ -25,10 +26,16 @@ class Text:
     """
 
     def __init__(
-        self, number: int, start: Start, rng: np.random.Generator, tokenizer: Tokenizer, stopping: Stopping
+        self,
+        number: int,
+        start: Start,
+        rng: np.random.Generator,
+        tokenizer: Tokenizer,
+        stopping: Stopping,
+        matchers: Matchers | None = None,
     ) -> None:
         self.number = number
-        self.row = Row(start.state, start.token, rng, start.memory)
+        self.row = Row(start.state, start.token, rng, start.memory, matchers() if matchers else None)
         self.left = stopping.tokens
         self._finder = stopping.finder()
         self._eos = tokenizer.eos_id
@@ -45,10 +52,12 @@ class Text:
 
     def read(self) -> list[str]:
         """What can be shown after each of the row's drawn tokens, as far as the text goes."""
-        tokens, feed, finder = self.row.drawn, self._decoder.feed, self._finder
+        tokens, feed, finder, matcher = self.row.drawn, self._decoder.feed, self._finder, self.row.matcher
         ends = len(tokens)
         if self._ends and not self._ends.isdisjoint(tokens):
             ends = next(i for i, token in enumerate(tokens) if token in self._ends)
+        if matcher is not None and matcher.left_out:
+            ends = 0
         of_text = tokens[: min(ends, self.left)]
         if finder is None:
             ready = [feed(token) for token in of_text]
@@ -60,8 +69,10 @@ class Text:
                     break
             self.finish_reason = finder.finish_reason
         if not self.finish_reason and ends < min(len(tokens), self.left):
-            self.finish_reason = "eos" if tokens[ends] == self._eos else "stop"
+            self.finish_reason = "eos" if tokens[ends] == self._eos and matcher is None else "stop"
             ready.append("")
+        if not self.finish_reason and matcher is not None and matcher.complete:
+            self.finish_reason = "stop"
         self.left -= len(ready)
         if not self.finish_reason and self.left == 0:
             self.finish_reason = "length"

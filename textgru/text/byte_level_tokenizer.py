@@ -102,6 +102,9 @@ class ByteLevelTokenizer(Tokenizer):
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _ByteDecoder(self._bytes)
 
+    def token_bytes(self) -> list[bytes]:
+        return list(self._bytes)
+
     def count_characters(self, tokens: np.ndarray) -> int:
         return int(self._starts[tokens].sum())
 

@@ -73,6 +73,9 @@ class CharTokenizer(Tokenizer):
     def decoder(self, after: np.ndarray | None = None) -> StreamDecoder:
         return _CharDecoder(self._listed)
 
+    def token_bytes(self) -> list[bytes]:
+        return [b"" if i == self.unk_id else c.encode("utf-8", "ignore") for i, c in enumerate(self._listed)]
+
     def count_characters(self, tokens: np.ndarray) -> int:
         return len(tokens) - (0 if self.eos_id is None else int(np.count_nonzero(tokens == self.eos_id)))
 

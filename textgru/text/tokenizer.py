@@ -134,6 +134,11 @@ class Tokenizer(ABC):
         """A fresh decoder for a stream of ids, which follows the ids `after` (n,) where given: then its text is what
         decode gives for both, without what it gives for those."""
 
+    def token_bytes(self) -> list[bytes] | None:
+        """The UTF-8 bytes that each id stands for, b"" for those that stand for no text; None where that depends on the
+        ids beside it."""
+        return None
+
     def count_characters(self, tokens: np.ndarray) -> int:
         """How many characters the ids (n,) stand for."""
         return len(self.decode(tokens))

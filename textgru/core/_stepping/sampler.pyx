@@ -6,11 +6,11 @@ from cython cimport floating
 from libc.stdint cimport int32_t, uintptr_t
 
 from textgru.core._stepping.controls cimport History, remember
-from textgru.core._stepping.drawing cimport Drawing, controls_bytes, distribution
+from textgru.core._stepping.drawing cimport Drawing, controls_bytes, distribution, draw
 
 from textgru.core._support import aligned
 from textgru.core._support.checks import (
-    check_floats, check_integer, check_memory, check_number, check_size, own_index, sizes
+    check_array, check_floats, check_integer, check_memory, check_number, check_size, own_index, sizes
 )
 
 NOTHING_LEFT = "logits: the controls leave nothing to draw from, or the scores are not finite"
@@ -202,6 +202,24 @@ cdef class Sampler:
             raise ValueError(NOTHING_LEFT)
         return result
 
+    def draw(self, logits, u) -> np.ndarray:
+        """For each row a token (B,) intp, drawn from scores (B, V), float32 or float64, and taken note of: the first
+        whose cumulative probability is above its number in u (B,) float64, in [0, 1).
+
+        Raises TypeError or ValueError for what is no such array, ValueError where a row has nothing to draw; it is then
+        unknown which rows took note of a token.
+        """
+        check_floats("logits", logits, (self.rows, self.vocab_size))
+        check_array("u", u, np.dtype(np.float64), (self.rows,))
+        numbers = np.array(u)
+        if not ((numbers >= 0) & (numbers < 1)).all():
+            raise ValueError("u: expected numbers from 0 to below 1")
+        drawn = np.empty(self.rows, np.intp)
+        _draw_rows(self, np.array(logits), numbers, drawn)
+        if (drawn < 0).any():
+            raise ValueError(NOTHING_LEFT)
+        return drawn
+
     cdef _prepare(self, Drawing* how, int threads, Py_ssize_t item):
         how.controls, how.rows = &self.controls, self.history
         how.scratch_bytes = controls_bytes(&self.controls, item)
@@ -222,6 +240,16 @@ def _distributions(Sampler sampler, const floating[:, ::1] logits, double[:, ::1
     how.never = -1
     for b in range(sampler.rows):
         distribution(&how, b, sampler.vocab_size, &logits[b, 0], &out[b, 0])
+
+
+def _draw_rows(Sampler sampler, floating[:, ::1] logits, const double[::1] u, Py_ssize_t[::1] out):
+    cdef Drawing how
+    cdef Py_ssize_t b
+    sampler._prepare(&how, 2, sizeof(floating))  # the second one's is room for the probabilities
+    how.never = -1
+    for b in range(sampler.rows):
+        out[b] = draw(
+            &how, b, 0, sampler.vocab_size, &logits[b, 0], u[b], <floating*>(how.scratch + how.scratch_bytes))
 
 
 cdef void* _start(array) except? NULL:
