@@ -229,7 +229,7 @@ def test_weights_are_packed_once_until_they_change(trained, monkeypatch):
 def test_a_precision_for_use_is_none_for_saving(model, tmp_path):
     with pytest.raises(InputError, match="precision: expected fp32 or int8, got 'bf16'"):
         model.save(tmp_path / "run", precision="bf16")
-    with pytest.raises(InputError, match="precision: expected fp32 or bf16 or int8, got 'int4'"):
+    with pytest.raises(InputError, match="precision: expected fp32, bf16 or int8, got 'int4'"):
         textgru.load(model.run.path, precision="int4")
 
 
