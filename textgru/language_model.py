@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import threading
 import warnings
@@ -135,6 +134,8 @@ class LanguageModel:
     ) -> AsyncGenerator[str, None]:
         """The same for asyncio: computes in a thread, some tokens at a time. Where it is cancelled or closed, it ends
         after those that are being drawn."""
+        import asyncio  # takes longer than all else that is imported here
+
         source = self.pieces([prompt], state=state, **settings)
         loop = asyncio.get_running_loop()
         try:
