@@ -11,7 +11,7 @@ from tests.reference import cross_entropy, numerical_gradient, recurrent, relati
 from textgru.core import AdamW, gradient_norm, set_num_threads
 from textgru.core.products import product_kernels, set_product_kernels
 from textgru.errors import InputError
-from textgru.model.config import NetworkConfig
+from textgru.model.config import CELL_SIZES, NetworkConfig
 from textgru.model.network import Network
 
 CONFIGS = [
@@ -163,6 +163,12 @@ def test_training_equals_pytorch(vocab):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         theirs.step()
         assert loss == pytest.approx(their_loss.item(), abs=2e-4)
+
+
+def test_the_sizes_of_a_cell_are_those_of_its_description():
+    for name, sizes in CELL_SIZES.items():
+        cell = Network(NetworkConfig(3, 2, 2, cell=name)).recurrent.cell
+        assert sizes == (len(cell.gates), cell.kept, len(cell.states))
 
 
 def test_parameter_shapes_are_those_of_the_network():
