@@ -1,0 +1,1 @@
+"""A completion server and its page."""
