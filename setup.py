@@ -6,6 +6,7 @@ TEXTGRU_CHECKED=1 in the environment builds with bounds checks, for looking for 
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -81,7 +82,8 @@ class BuildCore(build_ext):
             source.write_text(OPENMP_PROBE)
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+                link = [*flags, *shlex.split(os.environ.get("LDFLAGS", ""))]
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=link)
                 return flags
             except (CompileError, LinkError):
                 pass

@@ -1,16 +1,26 @@
 /* Products of 8-bit integers; included by kernels.c. What each computes: kernels.h. */
 
-/* The distance of two integers for numbers x, of which the largest magnitude becomes 127. */
+/* The distance of two integers for numbers x, of which the largest magnitude becomes 127; NaN where one isn't finite. */
 static float step_int8(size_t n, const float *RESTRICT x)
 {
-    float largest = 0;
+    float largest = 0, unknown = 0;
     SIMD_MAX(largest)
     for (size_t i = 0; i < n; i++) {
         const float magnitude = x[i] < 0 ? -x[i] : x[i];
         largest = magnitude > largest ? magnitude : largest;
     }
+    SIMD_SUM(unknown)
+    for (size_t i = 0; i < n; i++)
+        unknown += x[i] * 0.0f;
     const float step = largest / 127.0f;
-    return step >= 1e-37f ? step : 1.0f;
+    return (step >= 1e-37f ? step : 1.0f) + unknown;
+}
+
+/* x rounded, within -127..127, plus 128; some number in that range for NaN, which has no integer. */
+static inline int32_t integer_int8(float x)
+{
+    x = x > -127.0f ? x : -127.0f;
+    return (int32_t)((x < 127.0f ? x : 127.0f) + 128.5f);
 }
 
 static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT q)
@@ -18,7 +28,7 @@ static float quantize_int8(size_t n, const float *RESTRICT x, uint8_t *RESTRICT 
     const float step = step_int8(n, x), inverse = 1.0f / step;
     SIMD
     for (size_t i = 0; i < n; i++)
-        q[i] = (uint8_t)(int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f);
+        q[i] = (uint8_t)integer_int8(x[i] * inverse);
     for (size_t i = n; i % 4; i++)
         q[i] = 128;
     return step;
@@ -30,7 +40,7 @@ static float quantize_row_int8(size_t n, const float *RESTRICT x, int8_t *RESTRI
     int32_t total = 0;
     SIMD_SUM(total)
     for (size_t i = 0; i < n; i++) {
-        const int32_t integer = (int32_t)(clamp(x[i] * inverse, -127.0f, 127.0f) + 128.5f) - 128;
+        const int32_t integer = integer_int8(x[i] * inverse) - 128;
         q[i] = (int8_t)integer;
         total += integer;
     }
