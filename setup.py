@@ -36,8 +36,8 @@ VECTOR_FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",
-    "-fno-thread-jumps",  # GCC would make a branch of each clamp, and three selections of each branch
 ]
+NO_BRANCHES = "-fno-thread-jumps"  # GCC would make a branch of each clamp, and three selections of each branch
 INSTRUCTION_SETS = {"baseline": []}
 if X86:
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
@@ -94,16 +94,28 @@ class BuildCore(build_ext):
         )
         return []
 
+    def knows(self, flag):
+        """Whether the compiler takes a flag: Clang lacks some of GCC's."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("int main(void) { return 0; }\n")
+            try:
+                self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-Werror", flag])
+            except CompileError:
+                return False
+        return True
+
     def compile_kernels(self):
         """The kernels for each instruction set; one that the compiler doesn't know is left out."""
         objects, built = [], []
+        vector_flags = [*VECTOR_FLAGS, NO_BRANCHES] if self.knows(NO_BRANCHES) else VECTOR_FLAGS
         for name, flags in INSTRUCTION_SETS.items():
             try:
                 objects += self.compiler.compile(
                     [str(KERNELS / "kernels.c")],
                     output_dir=str(Path(self.build_temp, name)),
                     macros=[("TEXTGRU_ISA", name)],
-                    extra_postargs=VECTOR_FLAGS + flags,
+                    extra_postargs=vector_flags + flags,
                     depends=[str(path) for path in KERNELS.glob("*.h")],
                 )
             except CompileError:
