@@ -234,7 +234,7 @@ class LanguageModel:
     def _start(self, prompt: str, state: State | None) -> Start:
         prompt, packed = normalise(prompt), self.packed()
         if state is None:
-            return begin(packed, self.tokenizer, prompt, from_eos=self._reads_documents)
+            return begin(packed, self.tokenizer, prompt, from_eos=self.reads_documents)
         if not isinstance(state, State):
             raise InputError(f"state: expected a State, got {shown(state)}")
         return follow(packed, self.tokenizer, start_of(state, packed, self.fingerprint()), prompt)
@@ -248,7 +248,7 @@ class LanguageModel:
             yield last[1]
 
     @property
-    def _reads_documents(self) -> bool:
+    def reads_documents(self) -> bool:
         """Whether the network has seen where documents end."""
         if self.run is None:
             return True
@@ -295,7 +295,7 @@ class LanguageModel:
 
         Raises InputError (a ValueError) for what is no text.
         """
-        scorer = LineScorer(self.packed(), self.tokenizer, from_eos=self._reads_documents)
+        scorer = LineScorer(self.packed(), self.tokenizer, from_eos=self.reads_documents)
         return scorer.score([normalise(line) for line in lines])
 
     def perplexity(self, text: str) -> float:

@@ -27,7 +27,8 @@ T = TypeVar("T")
 # The headings of a command's help, in their order.
 Section = Literal[
     "Run", "Text", "How long", "Network", "Learning", "While it runs", "Prompt", "Sampling", "Repetition",
-    "Where it ends", "What it matches", "Beam search", "Many short items", "Output", "Machine",
+    "Where it ends", "What it matches", "Beam search", "Many short items", "Output", "Address",
+    "Access", "Limits", "Machine",
 ]  # fmt: skip
 UNIONS = (Union, types.UnionType)
 SHOWN = 60  # characters of a value in a message

@@ -10,6 +10,7 @@ from math import log
 import numpy as np
 
 from textgru.core import PackedNetwork, Session
+from textgru.generation.likeliest import likeliest
 from textgru.model.config import LOGITS_BYTES
 from textgru.text.tokenizer import Tokenizer
 
@@ -109,11 +110,5 @@ def _scores(session: Session, tokens: np.ndarray) -> np.ndarray:
 
 def _likeliest(logits: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The `top` likeliest tokens for scores (n, V), their probabilities, and the losses of targets (n,) in nats."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    of_all = np.log(np.exp(shifted).sum(axis=1))
-    tokens = np.argpartition(-logits, top - 1, axis=1)[:, :top]
-    order = np.argsort(-np.take_along_axis(logits, tokens, axis=1), axis=1, kind="stable")
-    tokens = np.take_along_axis(tokens, order, axis=1)
-    probabilities = np.exp(np.take_along_axis(shifted, tokens, axis=1) - of_all[:, None])
-    return tokens, probabilities, of_all - shifted[np.arange(len(targets)), targets]
+    tokens, logs, of_all = likeliest(logits, top)
+    return tokens, np.exp(logs), of_all - logits[np.arange(len(targets)), targets]

@@ -18,7 +18,7 @@ from textgru.paths import shown_path
 # Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
 COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate", "info": "info",
             "inspect": "inspect", "novelty": "novelty", "plot": "plot", "quantize": "quantize", "sample": "sample",
-            "score": "score", "train": "train"}  # fmt: skip
+            "score": "score", "serve": "serve", "train": "train"}  # fmt: skip
 
 INTERRUPTED = 130
 LONGEST = 1000  # characters of a message

@@ -12,6 +12,7 @@ import numpy as np
 from textgru.core import PackedNetwork, Sampler, Session
 from textgru.errors import TextgruError
 from textgru.generation.constraints import Matcher
+from textgru.generation.likeliest import likeliest
 from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
 
 FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
@@ -115,14 +116,32 @@ class Draws:
     def log_probabilities(self, rows: Sequence[Row]) -> np.ndarray:
         """The natural logarithms (n, B) of the network's probabilities for the tokens that were drawn last, in the
         softmax of all its scores, without any sampling control."""
+        scorer, tokens, targets = self._again(rows)
+        losses: np.ndarray = -scorer.losses(tokens, targets)
+        return losses
+
+    def alternatives(self, rows: Sequence[Row], top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same (n, B) float64; and the `top` likeliest tokens (n, B, top) intp where those were drawn, the
+        likeliest first, with the natural logarithms of their probabilities (n, B, top) float64."""
+        scorer, tokens, targets = self._again(rows)
+        shape = (*targets.shape, min(top, self.packed.vocab_size))
+        drawn, ids, logs = np.empty(targets.shape), np.empty(shape, np.intp), np.empty(shape)
+        for t, (read, target) in enumerate(zip(tokens, targets, strict=True)):
+            scorer.step(read)
+            ids[t], logs[t], of_all = likeliest(scorer.logits, shape[-1])
+            drawn[t] = scorer.logits[np.arange(len(target)), target] - of_all
+        return drawn, ids, logs
+
+    def _again(self, rows: Sequence[Row]) -> tuple[Session, np.ndarray, np.ndarray]:
+        """A session where the rows were before the last call of `draw`, the tokens (n, B) that they read then, and
+        those (n, B) that were drawn after them."""
         before = [row._before for row in rows if row._before is not None]
         if self._scorer is None or self._scorer.rows != len(rows):
             self._scorer = Session(self.packed, len(rows))
         self._scorer.state = _together([state for state, *_ in before])
         targets = np.array([row.drawn for row in rows], np.intp).T.copy()
         tokens = np.concatenate([np.array([[token for _, token, *_ in before]], np.intp), targets[:-1]])
-        losses: np.ndarray = -self._scorer.losses(tokens, targets)
-        return losses
+        return self._scorer, tokens, targets
 
     def _room(self, rows: int) -> tuple[Session, Sampler | None]:
         """What draws for this many rows."""

@@ -37,13 +37,17 @@ def begin(packed: PackedNetwork, tokenizer: Tokenizer, prompt: str, *, from_eos:
     Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
     `from_eos` is true, else as at the beginning of a line.
     """
+    tokens = first_tokens(tokenizer, prompt, from_eos=from_eos)
+    recent = tuple(tokens[-RECENT:].tolist()) if prompt else ()
+    return Start(read_prompt(packed, tokens), int(tokens[-1]), recent)
+
+
+def first_tokens(tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> np.ndarray:
+    """The tokens (n,), at least one, that a text with this prompt begins with."""
     tokens = tokenizer.encode(prompt or DEFAULT_START)
     if not prompt and from_eos and tokenizer.eos_id is not None:
         tokens = np.array([tokenizer.eos_id], np.intp)
-    if not len(tokens):
-        tokens = np.zeros(1, np.intp)
-    recent = tuple(tokens[-RECENT:].tolist()) if prompt else ()
-    return Start(read_prompt(packed, tokens), int(tokens[-1]), recent)
+    return tokens if len(tokens) else np.zeros(1, np.intp)
 
 
 def follow(packed: PackedNetwork, tokenizer: Tokenizer, start: Start, text: str) -> Start:
