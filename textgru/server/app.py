@@ -130,7 +130,7 @@ class Server:
 
     async def completions(self, request: Request) -> Response:
         began = monotonic()
-        wanted = read_completion(await self.body(request), self.settings)
+        wanted = await asyncio.to_thread(read_completion, await self.body(request), self.settings)
         served = await self.models.get(wanted.given.model)
         if wanted.given.echo and wanted.given.logprobs is not None:
             self._check_length(served, [prompt.text or "" for prompt in wanted.prompts])

@@ -20,7 +20,7 @@ from textgru.typed import MismatchError, Range, read_fields, read_json, shown
 
 MOST_ALTERNATIVES = 20
 MOST_STOPS, LONGEST_STOP = 16, 1000  # strings, characters
-LONGEST_PATTERN = 20_000  # characters of a regex, a grammar or a schema
+LONGEST_PATTERN = {"regex": 5000, "grammar": 5000, "json_schema": 20_000}  # characters
 DEFAULT_LENGTH = 500  # tokens, as textgru sample
 
 # Those of OpenAI that say something else here, or nothing.
@@ -99,7 +99,7 @@ def read_body(body: bytes) -> dict[str, Any]:
 
 
 def read_completion(body: Mapping[str, Any], limits: ServerSettings) -> Completion:
-    """Raises RequestError (400) that names the parameter."""
+    """Raises RequestError (400) that names the parameter. A pattern may take a second to be read."""
     body = {name: value for name, value in body.items() if name not in IGNORED}
     for name, why in REFUSED.items():
         if name in body:
@@ -122,8 +122,8 @@ def read_completion(body: Mapping[str, Any], limits: ServerSettings) -> Completi
     if tokens > limits.max_tokens:
         raise RequestError(400, f"max_tokens: at most {limits.max_tokens:,} here, got {tokens:,}", "max_tokens")
     for name in CONSTRAINT & body.keys():
-        if isinstance(body[name], str) and len(body[name]) > LONGEST_PATTERN:
-            raise RequestError(400, f"{name}: longer than {LONGEST_PATTERN:,} characters", name)
+        if isinstance(body[name], str) and len(body[name]) > LONGEST_PATTERN[name]:
+            raise RequestError(400, f"{name}: longer than {LONGEST_PATTERN[name]:,} characters", name)
     controls = {name: body[name] for name in SAMPLING & body.keys()}
     pattern: dict[str, Any] = {name: _schema(name, body[name]) for name in CONSTRAINT & body.keys()}
     try:
