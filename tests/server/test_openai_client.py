@@ -169,3 +169,11 @@ def test_curl(serving):
     lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.split("\n\n")
     assert lines[-2] == "data: [DONE]"
     assert json.loads(lines[0].removeprefix("data: "))["object"] == "text_completion"
+
+
+def test_short_streams_are_always_whole(client):
+    settings = {"model": "char", "prompt": "Tam", "max_tokens": 40, "n": 3}
+    for seed in range(40):
+        parts = [part.choices[0] for part in client.completions.create(**settings, seed=seed, stream=True)]
+        assert sum(len(part.text) for part in parts) == 120
+        assert sorted(part.index for part in parts if part.finish_reason) == [0, 1, 2]

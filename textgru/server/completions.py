@@ -233,6 +233,7 @@ async def events(texts: Texts, name: str) -> AsyncIterator[bytes]:
     while True:
         if not texts.ended:
             await texts.news()
+        over = texts.ended  # what comes while the events are sent is for the next turn
         for i, choice in enumerate(texts.choices):
             characters, tokens, offset, ended = sent[i]
             if ended or (len(choice.text) == characters and len(choice.texts) == tokens and not choice.finish_reason):
@@ -249,7 +250,7 @@ async def events(texts: Texts, name: str) -> AsyncIterator[bytes]:
         if texts.error is not None:
             yield _event(RequestError(500, str(texts.error)).content())
             break
-        if texts.ended:
+        if over:
             break
         await texts.pause()
     if options is not None and options.include_usage and texts.error is None:
