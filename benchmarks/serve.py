@@ -31,7 +31,7 @@ from textgru.text.tokenizer import Tokenizer
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;:!?'\n-()0"  # 65
 STREAMS = 64
-CONTROLS = {"temperature": 0.8, "top_p": 0.9}
+CONTROLS: dict[str, Any] = {"temperature": 0.8, "top_p": 0.9}
 
 
 class Server:
