@@ -16,10 +16,12 @@ from textgru.errors import TextgruError
 from textgru.paths import shown_path
 
 # Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
-COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate",
-            "export": "export", "info": "info",
-            "inspect": "inspect", "novelty": "novelty", "plot": "plot", "quantize": "quantize", "sample": "sample",
-            "score": "score", "serve": "serve", "train": "train"}  # fmt: skip
+COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate", "export": "export",
+            "import": "import_model", "info": "info", "inspect": "inspect", "novelty": "novelty", "plot": "plot",
+            "quantize": "quantize", "sample": "sample", "score": "score", "serve": "serve",
+            "train": "train"}  # fmt: skip
+
+MODULES = {"import": "import_model"}  # a word that no module can be called
 
 INTERRUPTED = 130
 LONGEST = 1000  # characters of a message
@@ -36,7 +38,8 @@ class OneLineErrors(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(f"textgru.cli.{cmd_name}"), COMMANDS[cmd_name])
+        module = MODULES.get(cmd_name, cmd_name)
+        found = getattr(importlib.import_module(f"textgru.cli.{module}"), COMMANDS[cmd_name])
         assert isinstance(found, click.Command)
         return found
 
