@@ -15,8 +15,8 @@ def quantize_rows(matrix):
     """Integers (rows, n) int8 and scales (rows,) float32 with integers * scales[:, None] ~ matrix (rows, n) float32.
 
     The largest magnitude of a row becomes 127, so the error is at most half of its 127th part. Quantising what
-    dequantize_rows gives returns the same integers. A row with a number that is not finite has the scale NaN. Raises TypeError or
-    ValueError for what is no such matrix.
+    dequantize_rows gives returns the same integers. A row with a number that is not finite has the scale NaN. Raises
+    TypeError or ValueError for what is no such matrix.
     """
     check_array("matrix", matrix, np.dtype(np.float32), sizes(matrix, "rows", "n"))
     return _quantize_rows(matrix)

@@ -32,8 +32,23 @@ cdef struct History:
 # A token was read.
 cdef void remember(const Controls* c, History* row, Py_ssize_t token) noexcept nogil
 
-# The scores x (V,) as they are drawn from: those that can't be drawn are -infinity. `p` and `key`: room for V numbers,
-# `lengths` for two times dry_penalty_last_n. Returns 1 / temperature; 0 for the likeliest token alone; -1 where nothing
-# is left.
+# The tokens that are left: n scores, of the tokens 0, 1, ... unless they are `numbered`, by `index` (room for V).
+cdef struct Left:
+    Py_ssize_t n
+    int32_t* index
+    bint numbered
+
+# What a thread needs for a row of V tokens: room for V + 16 numbers or indices each, for twice as many keys and
+# weights, for 2 * dry_penalty_last_n lengths.
+cdef struct Scratch:
+    void* x
+    void* key
+    void* keys
+    void* weights
+    int32_t* index
+    Py_ssize_t* lengths
+
+# The scores x (V,) as they are drawn from: those that can't be drawn are -infinity, or not left. `p`: room for V
+# numbers. Returns 1 / temperature; 0 for the likeliest token alone; -1 where nothing is left.
 cdef double apply(
-    const Controls* c, History* row, floating* x, floating* p, floating* key, Py_ssize_t* lengths) noexcept nogil
+    const Controls* c, History* row, Scratch* scratch, floating* x, floating* p, Left* left) noexcept nogil

@@ -5,7 +5,8 @@ from cython cimport floating
 from libc.math cimport INFINITY, exp, isfinite, log, pow
 from libc.string cimport memmove
 
-from textgru.core._support.typed_kernels cimport boltzmann, deviation, entropy, keep_largest, largest, mask, typicality
+from textgru.core._support.typed_kernels cimport (
+    boltzmann, collect, cut, deviation, entropy, largest, mask, typicality)
 
 # Below this temperature the likeliest token alone has any probability.
 cdef double GREEDY = 1e-6
@@ -30,10 +31,11 @@ cdef void remember(const Controls* c, History* row, Py_ssize_t token) noexcept n
 
 
 cdef double apply(
-    const Controls* c, History* row, floating* x, floating* p, floating* key, Py_ssize_t* lengths,
+    const Controls* c, History* row, Scratch* scratch, floating* x, floating* p, Left* left,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef floating most
+    left.n, left.numbered = c.V, False
     for i in range(c.bias_count):
         x[c.biased[i]] += <floating>c.bias[i]
     if c.eos >= 0 and row.drawn < c.min_tokens:
@@ -41,7 +43,7 @@ cdef double apply(
     if row.counts != NULL:
         _penalise(c, row, x)
     if row.repeats != NULL:
-        _break_repetitions(c, row, x, lengths)
+        _break_repetitions(c, row, x, scratch.lengths)
     most = largest(c.V, x)
     if not isfinite(most):
         return -1
@@ -49,8 +51,8 @@ cdef double apply(
         return 0
     if c.mirostat_tau > 0:
         return _mirostat(c, row, x, p)
-    _truncate(c, x, p, key, most)
-    return 1 / _temperature(c, x, p)
+    _truncate(c, scratch, x, p, most, left)
+    return 1 / _temperature(c, x, p, left)
 
 
 cdef void _penalise(const Controls* c, History* row, floating* x) noexcept nogil:
@@ -126,39 +128,82 @@ cdef double _mirostat(const Controls* c, History* row, floating* x, floating* p)
     return scale
 
 
-cdef void _truncate(const Controls* c, floating* x, floating* p, floating* key, floating most) noexcept nogil:
-    cdef double total
+cdef void _truncate(
+    const Controls* c, Scratch* scratch, floating* x, floating* p, floating most, Left* left,
+) noexcept nogil:
+    cdef floating* key = <floating*>scratch.key
+    cdef double total, expected, rare
+    cdef floating guess
     if c.top_n_sigma > 0:
-        mask(c.V, x, <floating>(most - c.top_n_sigma * deviation(c.V, x)), x)
-    if 0 < c.top_k < c.V:
-        keep_largest(c.V, x, <floating*>NULL, c.top_k, x)
+        _keep(x, <floating>(most - c.top_n_sigma * deviation(c.V, x)), left)
+    if 0 < c.top_k < left.n:
+        _keep_largest(scratch, x, <floating*>NULL, <floating*>NULL, c.top_k, -INFINITY, most, left)
     if c.typical_p < 1:
-        total = boltzmann(c.V, x, 1, p)
-        # The surprise of a token, less the expected one (Meister et al. 2022, arXiv:2202.00666).
-        typicality(c.V, x, <floating>(entropy(c.V, x, most, p, total) - most - log(total)), key)
-        keep_largest(c.V, key, p, c.typical_p * total, x)
+        total = boltzmann(left.n, x, 1, p)
+        # The surprise of a token, less the expected one (Meister et al. 2022, arXiv:2202.00666). Those of more than
+        # `rare` have less than the part left out, all together; below the expected one there are few.
+        expected, rare = entropy(left.n, x, most, p, total), log(left.n / (1 - c.typical_p))
+        typicality(left.n, x, <floating>(expected - most - log(total)), key)
+        guess = <floating>min(expected - rare, -0.5)
+        _keep_largest(scratch, key, x, p, c.typical_p * total, guess, 0, left)
+        most = largest(left.n, x)
     if c.top_p < 1:
-        total = boltzmann(c.V, x, 1, p)
-        # Those further below the largest have less than the part left out, all together: they needn't be looked at.
-        mask(c.V, x, <floating>(largest(c.V, x) - log(c.V / (1 - c.top_p))), x)
-        keep_largest(c.V, x, p, c.top_p * total, x)
+        total = boltzmann(left.n, x, 1, p)
+        # Tokens of more surprise than this have less than the part left out, all together.
+        guess = <floating>(most - log(left.n / (1 - c.top_p)))
+        _keep_largest(scratch, x, <floating*>NULL, p, c.top_p * total, guess, most, left)
     if c.min_p > 0:
-        mask(c.V, x, <floating>(largest(c.V, x) + log(c.min_p)), x)
+        _keep(x, <floating>(most + log(c.min_p)), left)
 
 
-cdef double _temperature(const Controls* c, const floating* x, floating* p) noexcept nogil:
+cdef void _keep(floating* x, floating least, Left* left) noexcept nogil:
+    """Only the scores from `least` on."""
+    left.n = collect(left.n, least, x, <floating*>NULL, <floating*>NULL, left.index, left.numbered)
+    left.numbered = True
+
+
+cdef void _keep_largest(
+    Scratch* scratch, floating* key, floating* x, const floating* weight, double target, floating guess,
+    floating high, Left* left,
+) noexcept nogil:
+    """Only the fewest with the largest keys whose weights add up to the target: see cut. The keys are the scores, or
+    else x are."""
+    cdef floating least
+    cdef Py_ssize_t i, extra, to
+    cdef Py_ssize_t wanted = cut(
+        left.n, key, weight, target, guess, high, <floating*>scratch.keys, <floating*>scratch.weights, &least)
+    left.n = collect(left.n, least, key, x, <floating*>NULL, left.index, left.numbered)
+    left.numbered = True
+    extra = left.n - wanted  # the last ones of equal keys
+    if extra <= 0:
+        return
+    i = left.n
+    while extra > 0 and i > 0:
+        i -= 1
+        if key[i] == least:
+            extra -= 1
+            for to in range(i, left.n - 1):
+                key[to], left.index[to] = key[to + 1], left.index[to + 1]
+                if x != NULL:
+                    x[to] = x[to + 1]
+            left.n -= 1
+
+
+cdef double _temperature(const Controls* c, const floating* x, floating* p, const Left* all) noexcept nogil:
     """Between temperature -+ range, by how far the entropy is from none to that of equal scores (Zhu et al. 2024,
     arXiv:2309.02772, by entropy as llama.cpp does it)."""
     cdef double low, high, share, total
     cdef Py_ssize_t i
-    cdef Py_ssize_t left = 0
+    cdef Py_ssize_t n = all.n
+    cdef Py_ssize_t left = n
     if c.dynatemp_range == 0:
         return c.temperature
-    for i in range(c.V):
-        left += x[i] > -INFINITY
+    if not all.numbered and (c.bias_count or c.eos >= 0):
+        for i in range(n):
+            left -= x[i] == -INFINITY
     low, high = max(c.temperature - c.dynatemp_range, GREEDY), c.temperature + c.dynatemp_range
     if left < 2:
         return high
-    total = boltzmann(c.V, x, 1, p)
-    share = min(max(entropy(c.V, x, largest(c.V, x), p, total) / log(<double>left), 0.0), 1.0)
+    total = boltzmann(n, x, 1, p)
+    share = min(max(entropy(n, x, largest(n, x), p, total) / log(<double>left), 0.0), 1.0)
     return max(low + (high - low) * pow(share, c.dynatemp_exponent), GREEDY)

@@ -45,8 +45,11 @@ cdef extern from "kernels.h" nogil:
         double (*boltzmann)(size_t n, const float* x, double scale, float* y) noexcept nogil
         float (*largest)(size_t n, const float* x) noexcept nogil
         void (*mask)(size_t n, const float* key, float least, float* x) noexcept nogil
-        size_t (*keep_largest)(
-            size_t n, const float* key, const float* weight, double target, float* x) noexcept nogil
+        size_t (*cut)(
+            size_t n, const float* key, const float* weight, double target, float guess, float high, float* k, float* w,
+            float* least) noexcept nogil
+        size_t (*collect)(
+            size_t n, float least, float* key, float* x, float* weight, int32_t* index, bint numbered) noexcept nogil
         double (*deviation)(size_t n, const float* x) noexcept nogil
         double (*entropy)(size_t n, const float* x, float largest, const float* p, double total) noexcept nogil
         void (*typicality)(size_t n, const float* x, float shift, float* key) noexcept nogil
@@ -79,8 +82,12 @@ cdef extern from "kernels.h" nogil:
         double (*boltzmann)(size_t n, const double* x, double scale, double* y) noexcept nogil
         double (*largest)(size_t n, const double* x) noexcept nogil
         void (*mask)(size_t n, const double* key, double least, double* x) noexcept nogil
-        size_t (*keep_largest)(
-            size_t n, const double* key, const double* weight, double target, double* x) noexcept nogil
+        size_t (*cut)(
+            size_t n, const double* key, const double* weight, double target, double guess, double high, double* k,
+            double* w, double* least) noexcept nogil
+        size_t (*collect)(
+            size_t n, double least, double* key, double* x, double* weight, int32_t* index,
+            bint numbered) noexcept nogil
         double (*deviation)(size_t n, const double* x) noexcept nogil
         double (*entropy)(size_t n, const double* x, double largest, const double* p, double total) noexcept nogil
         void (*typicality)(size_t n, const double* x, double shift, double* key) noexcept nogil

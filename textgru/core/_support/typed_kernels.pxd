@@ -1,7 +1,7 @@
 """The kernels of both element types under one name each: which table is taken follows from the pointers' type."""
 
 from cython cimport floating
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, uint64_t
 
 from textgru.core._support.simd cimport kernels
 
@@ -140,13 +140,23 @@ cdef inline void mask(Py_ssize_t n, const floating* key, floating least, floatin
         kernels.f64.mask(n, key, least, x)
 
 
-cdef inline Py_ssize_t keep_largest(
-    Py_ssize_t n, const floating* key, const floating* weight, double target, floating* x,
+cdef inline Py_ssize_t cut(
+    Py_ssize_t n, const floating* key, const floating* weight, double target, floating guess, floating high,
+    floating* k, floating* w, floating* least,
 ) noexcept nogil:
     if floating is float:
-        return kernels.f32.keep_largest(n, key, weight, target, x)
+        return kernels.f32.cut(n, key, weight, target, guess, high, k, w, least)
     else:
-        return kernels.f64.keep_largest(n, key, weight, target, x)
+        return kernels.f64.cut(n, key, weight, target, guess, high, k, w, least)
+
+
+cdef inline Py_ssize_t collect(
+    Py_ssize_t n, floating least, floating* key, floating* x, floating* weight, int32_t* index, bint numbered,
+) noexcept nogil:
+    if floating is float:
+        return kernels.f32.collect(n, least, key, x, weight, index, numbered)
+    else:
+        return kernels.f64.collect(n, least, key, x, weight, index, numbered)
 
 
 cdef inline double deviation(Py_ssize_t n, const floating* x) noexcept nogil:

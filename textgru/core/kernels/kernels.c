@@ -8,8 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-#ifdef __AVX512VNNI__
+#ifdef __AVX512F__
 #include <immintrin.h>
+#define COLLECT_16
 #endif
 
 #define PRAGMA(text) _Pragma(#text)
@@ -42,6 +43,7 @@ static inline double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
 #define NEXT(x) nextafterf(x, INFINITY)
 #include "rows.h"
 #include "sampling.h"
+#undef COLLECT_16
 #undef REAL
 #undef NAME
 #undef EXP
@@ -166,7 +168,8 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       boltzmann_##suffix,                                                                                            \
       largest_##suffix,                                                                                              \
       mask_##suffix,                                                                                                 \
-      keep_largest_##suffix,                                                                                         \
+      cut_##suffix,                                                                                                  \
+      collect_##suffix,                                                                                              \
       deviation_##suffix,                                                                                            \
       entropy_##suffix,                                                                                              \
       typicality_##suffix,                                                                                           \

@@ -80,9 +80,15 @@ TEXTGRU_CELL(double, f64);
         /* Sampling controls, on scores x of which some may be -infinity: what can't be drawn.                       \
          * x[i] = -infinity where key[i] < least */                                                                  \
         void (*mask)(size_t n, const REAL *key, REAL least, REAL *x);                                                \
-        /* x[i] = -infinity but for the fewest elements with the largest keys whose weights (1 where weight is NULL) \
-         * add up to the target or more; of equal keys the first ones stay. Returns how many stay, 0 where all do */ \
-        size_t (*keep_largest)(size_t n, const REAL *key, const REAL *weight, double target, REAL *x);               \
+        /* The fewest elements with the largest keys whose weights (1 where weight is NULL) add up to the target or  \
+         * more: how many, n where it takes all; OUT least, the smallest of their keys: of others that have the same \
+         * the first ones are meant. high: the largest key; guess:                                                   \
+         * one from which there may be enough, or -infinity. k and w: room for 2 (n + 16) */                         \
+        size_t (*cut)(size_t n, const REAL *key, const REAL *weight, double target, REAL guess, REAL high, REAL *k,  \
+                      REAL *w, REAL *least);                                                                         \
+        /* Only the elements with keys not below `least` stay, in their order: returns how many. IN/OUT key, x, and  \
+         * weight (NULL where there are none), and index, which is 0, 1, ... before unless it is `numbered` */       \
+        size_t (*collect)(size_t n, REAL least, REAL *key, REAL *x, REAL *weight, int32_t *index, int numbered);     \
         /* the standard deviation of the finite ones */                                                              \
         double (*deviation)(size_t n, const REAL *x);                                                                \
         /* of the distribution p / total, in nats: p = exp(x - largest) */                                           \
