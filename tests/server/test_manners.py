@@ -42,11 +42,12 @@ def begin(server, body):
     return connection
 
 
-def wait_for(condition, seconds=5.0):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
+def wait_for(condition):
+    for _ in range(500):
+        if condition():
+            return
         time.sleep(0.01)
+    raise AssertionError("it did not come to that")
 
 
 LONG = {"model": "char", "prompt": "The", "max_tokens": 20000, "seed": 1, "penalty_last_n": 200, "typical_p": 0.9}
