@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from http.client import HTTPConnection
+from threading import Thread
 
 import pytest
 
@@ -133,6 +134,48 @@ def test_garbage_and_half_requests(serving):
     with socket.create_connection(("127.0.0.1", serving.port)) as half:
         half.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Le")
     assert raw(serving, b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")[0] in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/v1/completions", {"max_tokens": 20000, "logprobs": 20, "n": 4}, "logprobs"),
+        ("/v1/completions", {"prompt": "a" * 20_000, "echo": True, "n": 60, "max_tokens": 1}, "echo"),
+        ("/v1/completions", {"prompt": [1] * 20_000, "echo": True, "logprobs": 20, "n": 2, "max_tokens": 1}, "echo"),
+        ("/v1/completions", {"repetition_penalty": 1e-300, "prompt": "the the"}, None),
+        ("/v1/completions", {"banned": [0], "logit_bias": {"1": -101}}, "logit_bias"),
+        ("/score", {"input": "a" * 50_000, "alternatives": 20}, "input"),
+        ("/v1/embeddings", {"input": ["a", "a" * 20_000]}, "input"),
+        ("/v1/embeddings", {"input": ["a"] * 3000}, "input"),
+    ],
+)  # fmt: skip
+def test_what_would_take_too_long_or_too_much_is_refused(serving, path, body, named):
+    began = time.monotonic()
+    status, answer = post(serving, path, {"model": "char", **body})
+    assert (status, answer["error"]["param"]) == (400, named)
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/score", {"input": "Tam said " * 2500, "alternatives": 20}),
+        ("/v1/completions", {"max_tokens": 16000, "logprobs": 20}),
+    ],
+)
+def test_others_are_answered_while_something_large_is_done(serving, path, body):
+    """It doesn't hold the loop that all connections share."""
+    large = Thread(target=post, args=(serving, path, {"model": "char", **body}))
+    began, slowest = time.monotonic(), 0.0
+    large.start()
+    while large.is_alive():
+        asked = time.monotonic()
+        connection = HTTPConnection("127.0.0.1", serving.port, timeout=60)
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+        connection.close()
+        slowest = max(slowest, time.monotonic() - asked)
+    assert slowest < 0.5 * (time.monotonic() - began)  # a fiftieth
 
 
 def test_another_host_name_is_refused(serving):

@@ -42,11 +42,12 @@ def begin(server, body):
     return connection
 
 
-def wait_for(condition, seconds=5.0):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
+def wait_for(condition):
+    for _ in range(500):
+        if condition():
+            return
         time.sleep(0.01)
+    raise AssertionError("it did not come to that")
 
 
 LONG = {"model": "char", "prompt": "The", "max_tokens": 20000, "seed": 1, "penalty_last_n": 200, "typical_p": 0.9}
@@ -162,6 +163,7 @@ def test_a_run_that_changes_is_loaded_again(runs, serve, tmp_path):
     textgru.train(tmp_path / "other.txt", run, overwrite=True, seed=3, **SMALL)
     changed = textgru.load(run)
     wait_for(lambda: "The" + written() == changed.generate("The", length=40, temperature=0))
+    assert metric(server, "textgru_models_loaded_total") == 2
     answer = b""
     while b"[DONE]" not in answer:
         answer += connection.recv(1 << 16)  # the text that had begun goes on with the weights from before
@@ -172,6 +174,39 @@ def test_a_run_that_changes_is_loaded_again(runs, serve, tmp_path):
     assert "The" + written() == changed.generate("The", length=40, temperature=0)
     assert server.end() == 0
     assert "can't be loaded; the one before stays" in server.log.read_text()
+
+
+def test_connections_on_which_no_request_comes_are_closed(runs, serve):
+    server = serve(runs["char"], "--idle-seconds", 1)
+    silent, half, begun = (socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(3))
+    long = begin(server, {**LONG, "stream": True, "max_tokens": 16000, "n": 40})
+    begun.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert begun.recv(1000).startswith(b"HTTP/1.1 200")
+    ended = {}
+    until = time.monotonic() + 10
+    while len(ended) < 3 and time.monotonic() < until:
+        for name, connection in (("half", half), ("begun", begun), ("silent", silent)):
+            if name in ended:
+                continue
+            try:
+                if name != "silent":
+                    connection.sendall(b"G")  # a byte now and then, and never a whole request
+                connection.settimeout(0.1)
+                if connection.recv(1) == b"":
+                    ended[name] = True
+            except TimeoutError:
+                pass
+            except OSError:
+                ended[name] = True
+    assert ended.keys() == {"half", "begun", "silent"}
+    answer = b""
+    while part := long.recv(1 << 20):
+        answer = (answer + part)[-100:]
+        if b"[DONE]" in answer:
+            break
+    assert b"[DONE]" in answer, "one that is being answered goes on"
+    for connection in (silent, half, begun, long):
+        connection.close()
 
 
 def test_a_page_of_one_origin_may_call(runs, serve):

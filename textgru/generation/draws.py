@@ -15,7 +15,8 @@ from textgru.generation.constraints import Matcher
 from textgru.generation.likeliest import likeliest
 from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
 
-FEWEST_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
+FEW_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
+TOO_LONG = 0.03  # seconds, for those who wait for a call: fewer tokens, of a large network
 FEWEST_KEPT = 1024  # tokens at the end of a text
 
 Arrays = tuple[np.ndarray, ...]
@@ -70,7 +71,7 @@ class Draws:
         self._constrained = constrained
         self.packed, self.sampling, self.never, self.eos = packed, sampling, never, eos
         self._kept = max(FEWEST_KEPT, sampling.penalty_last_n, sampling.dry_penalty_last_n)
-        self._at_a_time = FEWEST_AT_A_TIME
+        self._at_a_time = FEW_AT_A_TIME
         self._rows: list[Row] = []  # that the session holds, as they are now
         self._session, self._sampler = self._room(1)
         self._scorer: Session | None = None
@@ -91,15 +92,18 @@ class Draws:
             row._before = (row.state, row.token, row.memory, row.rng.bit_generator.state)
         began = perf_counter()
         drawn = self._tokens(self._session, self._sampler, rows, n)
-        if perf_counter() - began < LONGEST_AT_A_TIME / 2:
+        seconds = perf_counter() - began
+        if seconds < LONGEST_AT_A_TIME / 2:
             self._at_a_time *= 2
+        elif seconds > TOO_LONG:
+            self._at_a_time = max(1, n // 2)
         self._take(self._session, self._sampler, rows, drawn)
         self._rows = list(rows)
         return n
 
     def fewer(self) -> None:
         """Few tokens at a time again: texts turn out to be short."""
-        self._at_a_time = FEWEST_AT_A_TIME
+        self._at_a_time = min(self._at_a_time, FEW_AT_A_TIME)
 
     def take_back(self, row: Row, used: int) -> None:
         """Makes a row what it was after the first `used` of the tokens that were drawn for it last."""

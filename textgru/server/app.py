@@ -25,13 +25,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from textgru.errors import InputError, TextgruError
-from textgru.server.completions import Texts, events, whole
+from textgru.server.completions import Texts, events, failure, whole
 from textgru.server.errors import RequestError, json_response
 from textgru.server.metrics import Metrics
 from textgru.server.models import Models, Served
 from textgru.server.page import HEADERS, page_files
 from textgru.server.requests import (
+    CONSTRAINT,
     MOST_ALTERNATIVES,
+    MOST_TOLD,
     bad_input,
     checked,
     read_body,
@@ -40,13 +42,15 @@ from textgru.server.requests import (
     tokens_of,
 )  # fmt: skip
 from textgru.server.settings import ServerSettings
+from textgru.server.workers import Workers
 from textgru.text.files import normalise
 from textgru.typed import Range, shown
 
 SLOWEST_BODY = 30.0  # seconds that a body may take
 SLOWEST_READER = 60.0  # seconds that a reader may take nothing
-MOST_SCORED = 100_000  # tokens, of /score and echo
+MOST_SCORED = 100_000  # characters, of /score
 MOST_EMBEDDED = 2048  # texts
+LONGEST_EMBEDDED = 16_384  # characters
 OPEN = ("/health", "/page/")  # without a key: the page asks for it
 PROMPT_SHOWN = 200  # characters in the log
 
@@ -88,8 +92,8 @@ class Server:
 
     def __init__(self, models: Models, settings: ServerSettings) -> None:
         self.models, self.settings = models, settings
-        self.metrics = Metrics(models.texts)
-        self._working = asyncio.Semaphore(2)  # scoring and embedding at a time
+        self.metrics = Metrics(models.texts, models.loads)
+        self._scoring, self._patterns = Workers(), Workers()
 
     async def body(self, request: Request) -> dict[str, Any]:
         """The JSON of a request, not longer and not slower than may be."""
@@ -130,10 +134,10 @@ class Server:
 
     async def completions(self, request: Request) -> Response:
         began = monotonic()
-        wanted = await asyncio.to_thread(read_completion, await self.body(request), self.settings)
+        body = await self.body(request)
+        in_thread = self._patterns.run if CONSTRAINT & body.keys() else asyncio.to_thread
+        wanted = await in_thread(read_completion, body, self.settings)
         served = await self.models.get(wanted.given.model)
-        if wanted.given.echo and wanted.given.logprobs is not None:
-            self._check_length(served, [prompt.text or "" for prompt in wanted.prompts])
         if self.settings.log_prompts:
             log.info("prompt %s", shown([prompt.text for prompt in wanted.prompts])[:PROMPT_SHOWN])
 
@@ -143,7 +147,7 @@ class Server:
                 self.metrics.first_token.observe(monotonic() - began)
 
         texts = Texts(served, wanted, self.settings, on_tokens)
-        await texts.start()
+        await texts.start(in_thread)
         self.metrics.prompt_tokens.labels(served.name).inc(texts.prompt_tokens)
         return _Answer(texts, served.name, self.metrics)
 
@@ -166,68 +170,74 @@ class Server:
                 400, f"dimensions: the model has {served.model.network.config.hidden_size}", "dimensions"
             )
 
-        def embed() -> tuple[np.ndarray, int]:
+        if max(map(len, given)) > LONGEST_EMBEDDED:
+            raise RequestError(400, f"input: a text is longer than {LONGEST_EMBEDDED:,} characters", "input")
+        plain = wanted.encoding_format == "float"
+
+        def embed() -> Response:
             tokens = sum(len(served.model.tokenizer.encode(normalise(text))) for text in given)
             with served.lock:
-                return served.model.embed(given, pool=wanted.pool), tokens
+                vectors = served.model.embed(given, pool=wanted.pool)
+            data = [
+                {
+                    "object": "embedding",
+                    "index": i,
+                    "embedding": one.tolist() if plain else base64.b64encode(one.astype("<f4").tobytes()).decode(),
+                }
+                for i, one in enumerate(vectors)
+            ]
+            usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+            return json_response({"object": "list", "data": data, "model": served.name, "usage": usage}, large=True)
 
-        vectors, tokens = await self._work(embed)
-        plain = wanted.encoding_format == "float"
-        data = [
-            {
-                "object": "embedding",
-                "index": i,
-                "embedding": vector.tolist() if plain else base64.b64encode(vector.astype("<f4").tobytes()).decode(),
-            }
-            for i, vector in enumerate(vectors)
-        ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return json_response({"object": "list", "data": data, "model": served.name, "usage": usage})
+        return await self._work(request, embed)
 
     async def score(self, request: Request) -> Response:
         wanted = checked(_Scored, await self.body(request))
         served = await self.models.get(wanted.model)
-        self._check_length(served, [wanted.input])
-        found = await self._work(partial(served.model.surprisals, wanted.input, top=wanted.alternatives))
-        tokenizer = served.model.tokenizer
-        spelled: dict[int, str] = {}
-        tokens = []
-        for i, (token, bits) in enumerate(zip(found.tokens.tolist(), found.bits.tolist(), strict=True)):
-            one: dict[str, Any] = {"id": token, "text": found.texts[i], "bits": None if np.isnan(bits) else bits}
-            if wanted.alternatives:
-                one["alternatives"] = []
-                for other, p in zip(found.likeliest[i].tolist(), found.probabilities[i].tolist(), strict=True):
-                    if p > 0:
-                        text = spelled.setdefault(other, tokenizer.decode([other]))
-                        one["alternatives"].append({"id": other, "text": text, "bits": float(-np.log2(p))})
-            tokens.append(one)
-        total = float(np.nansum(found.bits)) if len(found) else 0.0
-        return json_response({"model": served.name, "bits": total, "tokens": tokens})
+        most = min(MOST_SCORED, MOST_TOLD // (1 + wanted.alternatives))
+        if len(wanted.input) > most:
+            told = f" with {wanted.alternatives} alternatives" if wanted.alternatives else ""
+            raise RequestError(400, f"input: longer than {most:,} characters{told}; textgru score reads any", "input")
+        return await self._work(request, partial(_scores, served, wanted))
 
     async def tokenize(self, request: Request) -> Response:
         wanted = checked(_Content, await self.body(request))
         served = await self.models.get(wanted.model)
-        ids = await self._work(partial(served.model.tokenizer.encode, normalise(wanted.content)))
-        return json_response({"tokens": ids.tolist()})
+        encode = served.model.tokenizer.encode
+        return await self._work(request, lambda: json_response({"tokens": encode(normalise(wanted.content)).tolist()}))
 
     async def detokenize(self, request: Request) -> Response:
         wanted = checked(_Tokens, await self.body(request))
         served = await self.models.get(wanted.model)
         ids = tokens_of(served.model.tokenizer, read_ids(wanted.tokens, "tokens"), "tokens")
-        return json_response({"content": await self._work(partial(served.model.tokenizer.decode, ids.tolist()))})
+        decode = served.model.tokenizer.decode
+        return await self._work(request, lambda: json_response({"content": decode(ids.tolist())}))
 
-    async def _work(self, function: Callable[[], Any]) -> Any:
-        async with self._working:
-            try:
-                return await asyncio.to_thread(function)
-            except InputError as error:
-                raise bad_input(error) from error
+    async def _work(self, request: Request, function: Callable[[], Response]) -> Response:
+        """What a function answers, in a thread; it isn't called for a client that is gone by then."""
+        try:
+            return await self._scoring.run(function, gone=request.is_disconnected)
+        except InputError as error:
+            raise bad_input(error) from error
 
-    def _check_length(self, served: Served, texts: list[str]) -> None:
-        """The longest texts are no request's: `textgru score` reads them."""
-        longest = max(len(text) for text in texts)
-        if longest > MOST_SCORED:
-            raise RequestError(400, f"input: longer than {MOST_SCORED:,} characters; textgru score reads any", "input")
+
+def _scores(served: Served, wanted: _Scored) -> Response:
+    """How surprising the tokens of a text are."""
+    found = served.model.surprisals(wanted.input, top=wanted.alternatives)
+    tokenizer = served.model.tokenizer
+    spelled: dict[int, str] = {}
+    tokens = []
+    for i, (token, bits) in enumerate(zip(found.tokens.tolist(), found.bits.tolist(), strict=True)):
+        one: dict[str, Any] = {"id": token, "text": found.texts[i], "bits": None if np.isnan(bits) else bits}
+        if wanted.alternatives:
+            one["alternatives"] = []
+            for other, p in zip(found.likeliest[i].tolist(), found.probabilities[i].tolist(), strict=True):
+                if p > 0:
+                    text = spelled.setdefault(other, tokenizer.decode([other]))
+                    one["alternatives"].append({"id": other, "text": text, "bits": float(-np.log2(p))})
+        tokens.append(one)
+    total = float(np.nansum(found.bits)) if len(found) else 0.0
+    return json_response({"model": served.name, "bits": total, "tokens": tokens}, large=True)
 
 
 class _Answer(Response):  # type: ignore[misc]
@@ -256,10 +266,10 @@ class _Answer(Response):  # type: ignore[misc]
         while not texts.ended:
             await texts.news()
         if texts.error is not None:
-            status = 400 if texts.wanted.constraint.name is not None else 500
-            response = RequestError(status, str(texts.error)).response()
+            response = failure(texts.error).response()
         else:
-            response = json_response(whole(texts, self._name))
+            large = texts.wanted.given.logprobs is not None
+            response = await asyncio.to_thread(lambda: json_response(whole(texts, self._name), large=large))
         await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": bytes(response.body)})
 

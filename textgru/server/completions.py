@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -17,8 +17,9 @@ import numpy as np
 
 from textgru.errors import InputError, TextgruError
 from textgru.generation.generate import random_numbers
+from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT
 from textgru.generation.starts import first_tokens
-from textgru.server.engine import Drawn, FullError, Job
+from textgru.server.engine import Beginning, Drawn, EngineError, FullError, Job
 from textgru.server.errors import RequestError
 from textgru.server.models import Served
 from textgru.server.requests import Completion, Prompt, bad_input, tokens_of
@@ -59,10 +60,11 @@ class Texts:
         self._spelled: dict[int, str] = {}
         self.choices: list[Choice] = []
 
-    async def start(self) -> None:
-        """Raises RequestError where it can't be, 429 where too many wait."""
+    async def start(self, in_thread: Callable[..., Awaitable[Any]]) -> None:
+        """Prepares them `in_thread`, and hands them to the engine. Raises RequestError where it can't be, 429 where too
+        many wait."""
         try:
-            self._jobs, self.choices = await asyncio.to_thread(self._prepared)
+            self._jobs, self.choices = await in_thread(self._prepared)
         except InputError as error:
             raise bad_input(error) from error
         self._left = len(self._jobs)
@@ -111,11 +113,12 @@ class Texts:
         jobs, choices = [], []
         for prompt in wanted.prompts:
             tokens, recent = self._tokens(prompt)
+            beginning = Beginning(tokens, recent)
             self.prompt_tokens += len(tokens) if recent else 0
             echoed = self._echoed(prompt, tokens, recent) if given.echo else Choice()
             for _ in range(wanted.drawn):
                 jobs.append(
-                    Job(tokens, recent, next(numbers), wanted.sampling, wanted.stopping, matchers, alternatives, until)
+                    Job(beginning, next(numbers), wanted.sampling, wanted.stopping, matchers, alternatives, until)
                 )
                 choices.append(
                     Choice(
@@ -226,6 +229,13 @@ def _mean(choice: Choice) -> float:
     return sum(logs) / max(1, len(logs))
 
 
+def failure(error: TextgruError) -> RequestError:
+    """Why a text could not go on. The weights are finite, or were not loaded: it is the controls that leave nothing."""
+    if str(error) in (NOT_FINITE, NOTHING_LEFT):
+        return RequestError(400, "nothing is left to draw with these controls; make penalties, biases and bans milder")
+    return RequestError(500 if isinstance(error, EngineError) else 400, str(error))
+
+
 async def events(texts: Texts, name: str) -> AsyncIterator[bytes]:
     """The same as server-sent events."""
     options = texts.wanted.given.stream_options
@@ -248,7 +258,7 @@ async def events(texts: Texts, name: str) -> AsyncIterator[bytes]:
             sent[i] = len(choice.text), len(choice.texts), offset, choice.finish_reason is not None
             yield _event(_frame(texts, name, [part]))
         if texts.error is not None:
-            yield _event(RequestError(500, str(texts.error)).content())
+            yield _event(failure(texts.error).content())
             break
         if over:
             break

@@ -40,17 +40,29 @@ class Drawn:
 
 
 @dataclass(eq=False)
+class Beginning:
+    """What some texts begin with; it is read once for all of them.
+
+    `tokens` (n,) intp, n at least 1; `recent`: whether the sampling controls and the decoder know them, as they do
+    unless there was no prompt.
+    """
+
+    tokens: np.ndarray
+    recent: bool
+    _read: int = 0  # tokens
+    _state: Arrays | None = None
+
+
+@dataclass(eq=False)
 class Job:
     """A text to be drawn.
 
-    `prompt`: its first tokens (n,) intp, n at least 1; `recent`: whether the sampling controls and the decoder know
-    them, as they do unless there was no prompt; `rng`: its own random numbers; `alternatives`: how many of the
+    `prompt`: what it begins with; `rng`: its own random numbers; `alternatives`: how many of the
     likeliest tokens it wants to know at each place, 0 for only the logarithms of the drawn ones, None for neither;
     `until`: by the monotonic clock, when it ends in any case; `outbox`: belongs to whoever delivers what is drawn.
     """
 
-    prompt: np.ndarray
-    recent: bool
+    prompt: Beginning
     rng: np.random.Generator
     sampling: Sampling
     stopping: Stopping
@@ -59,12 +71,14 @@ class Job:
     until: float = float("inf")
     outbox: Any = None
     cancelled: bool = False
-    _read: int = 0  # tokens of the prompt
-    _state: Arrays | None = None
 
 
 class FullError(TextgruError):
     """More texts wait than may."""
+
+
+class EngineError(TextgruError):
+    """What should not happen."""
 
 
 class _Group:
@@ -185,11 +199,13 @@ class Engine:
         left = READ_AT_ONCE
         while self._reading and left > 0:
             job = self._reading[0]
-            count = min(left, len(job.prompt) - job._read)
-            job._state = read_prompt(self._packed, job.prompt[max(0, job._read - 1) : job._read + count], job._state)
-            job._read += count
-            left -= count
-            if job._read == len(job.prompt):
+            prompt = job.prompt
+            if count := min(left, len(prompt.tokens) - prompt._read):
+                part = prompt.tokens[max(0, prompt._read - 1) : prompt._read + count]
+                prompt._state = read_prompt(self._packed, part, prompt._state)
+                prompt._read += count
+                left -= count
+            if prompt._read == len(prompt.tokens):
                 self._reading.popleft()
                 try:
                     self._begin(job)
@@ -199,9 +215,10 @@ class Engine:
                 self._reading.rotate(-1)
 
     def _begin(self, job: Job) -> None:
-        assert job._state is not None
-        recent = tuple(job.prompt[-RECENT:].tolist()) if job.recent else ()
-        start = Start(job._state, int(job.prompt[-1]), recent)
+        prompt = job.prompt
+        assert prompt._state is not None
+        recent = tuple(prompt.tokens[-RECENT:].tolist()) if prompt.recent else ()
+        start = Start(prompt._state, int(prompt.tokens[-1]), recent)
         text = Text(0, start, job.rng, self._tokenizer, job.stopping, job.matchers)
         if text.finish_reason:
             self._deliver([(job, Drawn(finish_reason=text.finish_reason))])
@@ -272,4 +289,4 @@ class Engine:
 
 
 def _failure(error: Exception) -> TextgruError:
-    return error if isinstance(error, TextgruError) else TextgruError(f"{type(error).__name__}: {error}")
+    return error if isinstance(error, TextgruError) else EngineError(f"{type(error).__name__}: {error}")

@@ -28,7 +28,13 @@ class RequestError(Exception):
         return json_response(self.content(), self.status, self.headers)
 
 
-def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON in ASCII: half characters can't break it."""
-    body = json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def json_response(
+    content: object, status: int = 200, headers: dict[str, str] | None = None, *, large: bool = False
+) -> Response:
+    """JSON in ASCII: half characters can't break it. A `large` one is written piece by piece, which takes longer, but
+    lets other threads go on meanwhile."""
+    body = ("".join(_ENCODER.iterencode(content)) if large else _ENCODER.encode(content)) + "\n"
     return Response(body, status, headers, media_type="application/json")

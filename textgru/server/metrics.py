@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own. `texts` gives (active, waiting) of each model."""
+    """Counters of one server, in a registry of its own. `texts` gives (active, waiting) of each model, `loads` how
+    often it was loaded."""
 
-    def __init__(self, texts: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+    def __init__(
+        self, texts: Callable[[], Mapping[str, tuple[int, int]]], loads: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "textgru_requests_total", "Requests answered.", ["path", "status"], registry=self._registry
@@ -26,7 +29,6 @@ class Metrics:
         self.left = Counter(
             "textgru_texts_left_total", "Texts whose reader went away.", ["model"], registry=self._registry
         )
-        self.swaps = Counter("textgru_models_loaded_total", "Models loaded.", ["model"], registry=self._registry)
         self.streams = Gauge("textgru_streams", "Streams that are being sent.", registry=self._registry)
         self.first_token = Histogram(
             "textgru_first_token_seconds",
@@ -34,7 +36,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_Texts(texts))
+        self._registry.register(_OfModels(texts, loads))
 
     def text(self) -> bytes:
         """In Prometheus' text format."""
@@ -42,11 +44,13 @@ class Metrics:
         return text
 
 
-class _Texts(Collector):  # type: ignore[misc]
+class _OfModels(Collector):  # type: ignore[misc]
     """Read when asked for."""
 
-    def __init__(self, texts: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
-        self._texts = texts
+    def __init__(
+        self, texts: Callable[[], Mapping[str, tuple[int, int]]], loads: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._texts, self._loads = texts, loads
 
     def collect(self) -> Iterable[Metric]:
         active = GaugeMetricFamily("textgru_texts_active", "Texts being drawn.", labels=["model"])
@@ -54,4 +58,7 @@ class _Texts(Collector):  # type: ignore[misc]
         for name, (drawn, waits) in self._texts().items():
             active.add_metric([name], drawn)
             waiting.add_metric([name], waits)
-        return [active, waiting]
+        loaded = CounterMetricFamily("textgru_models_loaded_total", "Times that a model was loaded.", labels=["model"])
+        for name, times in self._loads().items():
+            loaded.add_metric([name], times)
+        return [active, waiting, loaded]

@@ -69,6 +69,7 @@ class Models:
         self._stamps = {name: _stamp(path) for name, path in self._paths.items()}
         self._looked = dict.fromkeys(self._paths, monotonic())
         self._swapping: dict[str, asyncio.Lock] = {}
+        self._loads = dict.fromkeys(self._paths, 0)
         self._served = {name: self._load(name) for name in self._paths}
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,6 +82,10 @@ class Models:
     def texts(self) -> dict[str, tuple[int, int]]:
         """(active, waiting) by name."""
         return {name: (one.engine.active, one.engine.waiting) for name, one in self._served.items()}
+
+    def loads(self) -> dict[str, int]:
+        """How often each was loaded, by name."""
+        return dict(self._loads)
 
     async def get(self, name: str | None) -> Served:
         """The model of this name, or the only one, as it is on the disk now. Raises RequestError (404)."""
@@ -123,6 +128,7 @@ class Models:
         model.fingerprint()
         limits = self._settings
         engine = Engine(model.packed(), model.tokenizer, self._deliver, slots=limits.slots, queue=limits.queue)
+        self._loads[name] += 1
         return Served(name, model, engine, int((path / WEIGHTS).stat().st_mtime))
 
     def _deliver(self, found: list[tuple[Job, Drawn]]) -> None:

@@ -19,6 +19,7 @@ from textgru.text.tokenizer import Tokenizer
 from textgru.typed import MismatchError, Range, read_fields, read_json, shown
 
 MOST_ALTERNATIVES = 20
+MOST_TOLD = 500_000  # logarithms of probabilities, or echoed characters, in one answer
 MOST_STOPS, LONGEST_STOP = 16, 1000  # strings, characters
 LONGEST_PATTERN = {"regex": 5000, "grammar": 5000, "json_schema": 20_000}  # characters
 DEFAULT_LENGTH = 500  # tokens, as textgru sample
@@ -69,6 +70,9 @@ class Prompt:
 
     text: str | None
     tokens: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.tokens if self.text is None and self.tokens is not None else self.text or "")
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,13 @@ def read_completion(body: Mapping[str, Any], limits: ServerSettings) -> Completi
         tokens = min(limits.max_tokens, DEFAULT_LENGTH if given.length_chars is None else 16 * given.length_chars)
     if tokens > limits.max_tokens:
         raise RequestError(400, f"max_tokens: at most {limits.max_tokens:,} here, got {tokens:,}", "max_tokens")
+    if given.logprobs is not None and (told := drawn * len(prompts) * tokens * (1 + given.logprobs)) > MOST_TOLD:
+        raise RequestError(
+            400, f"logprobs: {told:,} of them in one answer, {MOST_TOLD:,} at most; ask for fewer tokens", "logprobs"
+        )
+    echoed = drawn * sum(map(len, prompts)) * (1 + (given.logprobs or 0)) if given.echo else 0
+    if echoed > MOST_TOLD:
+        raise RequestError(400, f"echo: the prompts are too long for it, {echoed:,}; {MOST_TOLD:,} at most", "echo")
     for name in CONSTRAINT & body.keys():
         if isinstance(body[name], str) and len(body[name]) > LONGEST_PATTERN[name]:
             raise RequestError(400, f"{name}: longer than {LONGEST_PATTERN[name]:,} characters", name)

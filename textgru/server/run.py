@@ -12,11 +12,11 @@ import uvicorn
 
 from textgru.errors import InputError
 from textgru.server.app import make_app
+from textgru.server.connection import Connection
 from textgru.server.models import Models
 from textgru.server.settings import ServerSettings
 
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
-IDLE = 30  # seconds that a connection stays open without a request
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]
@@ -47,8 +47,9 @@ def run_server(
     models = Models(runs, settings, precision)
     listening = _listen(settings)
     config = uvicorn.Config(
-        make_app(models, settings), http="h11", ws="none", loop="asyncio", lifespan="on", log_config=None,
-        access_log=False, server_header=False, timeout_keep_alive=IDLE, h11_max_incomplete_event_size=LONGEST_HEAD,
+        make_app(models, settings), http=Connection, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        access_log=False, server_header=False, timeout_keep_alive=settings.idle_seconds,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)), backlog=1024,
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)

@@ -42,6 +42,9 @@ class ServerSettings:
     max_seconds: Annotated[float, Range(0, 1e9, above=True), Help("A text that takes longer ends there.", "Limits")] = (
         600.0
     )
+    idle_seconds: Annotated[
+        float, Range(0, 1e9, above=True), Help("A connection that no whole request comes on is closed.", "Limits")
+    ] = 30.0
     drain_seconds: Annotated[
         float, Range(0, 1e9), Help("How long texts may go on after SIGTERM or Ctrl-C.", "Limits")
     ] = 10.0

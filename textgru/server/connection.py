@@ -1,0 +1,36 @@
+"""A connection to a client: closed where no request comes on it, however slowly its bytes drip in."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class Connection(H11Protocol):  # type: ignore[misc]
+    """Closed after the configured time of keeping alive, in which there was neither a request that is being answered,
+    nor an answer that is still being taken. uvicorn alone waits for the rest of a request's head for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._since = self.loop.time()  # it was last busy
+        self._unsent = 0
+        self._watching = self.loop.call_later(self.timeout_keep_alive / 2, self._watch)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watching.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def _watch(self) -> None:
+        now, cycle, unsent = self.loop.time(), self.cycle, self.transport.get_write_buffer_size()
+        if (cycle is not None and not cycle.response_complete) or 0 < unsent < self._unsent:
+            self._since = now
+        self._unsent = unsent
+        if now - self._since >= self.timeout_keep_alive:
+            self.transport.abort()
+            return
+        self._watching = self.loop.call_later(self.timeout_keep_alive / 2, self._watch)
