@@ -29,9 +29,9 @@ def ctc_loss(
     target_lengths (B,) intp, each 0..S; None: all T, all S.
 
     `reduction` as PyTorch's ctc_loss has it: "none" returns the losses (B,) float64, in nats; "sum" their sum; "mean",
-    the default, the mean over the batch of each divided by its number of labels (by 1 where it has none). Where `dlogits`
-    (T, B, V) of the logits' dtype is given, it becomes the gradient of what is returned (of the sum, for "none"),
-    times `scale`; it is 0 beyond a row's length.
+    the default, the mean over the batch of each divided by its number of labels (by 1 where it has none). Where
+    `dlogits` (T, B, V) of the logits' dtype is given, it becomes the gradient of what is returned (of the sum, for
+    "none"), times `scale`; it is 0 beyond a row's length.
 
     A row with too few steps for its labels (each takes one, and a blank between two equal ones) costs inf, and its
     gradient is NaN; with `zero_infinity` both are 0. Inside, everything is computed in float64. Raises TypeError,
