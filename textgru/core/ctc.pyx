@@ -73,9 +73,10 @@ def ctc_loss(
 cdef inline double add_logs(double a, double b) noexcept nogil:
     """log(exp(a) + exp(b))"""
     cdef double larger = a if a > b else b
+    cdef double smaller = b if a > b else a
     if larger == -INFINITY:
         return larger
-    return larger + log(exp(a - larger) + exp(b - larger))
+    return larger + log(1 + exp(smaller - larger))
 
 
 cdef inline Py_ssize_t label(Py_ssize_t s, const Py_ssize_t* labels, Py_ssize_t blank) noexcept nogil:
