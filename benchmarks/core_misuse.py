@@ -38,6 +38,7 @@ from textgru.core import (
     WeightAverage,
     Workspace,
     clip_grad_norm,
+    ctc_loss,
     dequantize_rows,
     flatten,
     gradient_norm,
@@ -313,7 +314,12 @@ def targets(rng: np.random.Generator, make: Arrays) -> list[Callable[[], Target]
         lambda: (gru().backward_rows, {"dy": f(steps * batch, m)}),
         lambda: (gru().load, {"arrays": dict(gru().parameters)}),
         lambda: (softmax_cross_entropy, {
-            "logits": f(n, m), "targets": make.index(n, bound=m), "dlogits": f(n, m), "scale": 1.0}),
+            "logits": f(n, m), "targets": make.index(n, bound=m), "dlogits": f(n, m), "scale": 1.0,
+            "ignore_index": -100}),
+        lambda: (ctc_loss, {
+            "logits": f(n, batch, m + 1), "targets": 1 + make.index(batch, k, bound=m),
+            "input_lengths": make.index(batch, bound=n + 1), "target_lengths": make.index(batch, bound=k + 1),
+            "blank": 0, "reduction": "none", "zero_infinity": True, "dlogits": f(n, batch, m + 1), "scale": 1.0}),
         lambda: (attribute(optimizer, lambda o: o.step()), {"name": int(rng.integers(50)), "value": f(k), "again": 1}),
         lambda: (attribute(gru, step_of_gru), {"name": int(rng.integers(50)), "value": 3, "again": 1}),
         lambda: (attribute(linear, step_of_linear), {"name": int(rng.integers(50)), "value": 3, "again": 1}),

@@ -151,3 +151,9 @@ def test_only_plain_arrays(odd):
 def test_what_can_not_be_made_is_named_before_memory_is_taken(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_an_index_need_not_be_contiguous():
+    embedding, whole = Embedding(7, 3, seed=0), np.random.default_rng(0).integers(0, 7, (5, 8))
+    for index in (whole[:, ::2], whole.T):
+        np.testing.assert_array_equal(embedding.forward(index), embedding.parameters["weight"][index])

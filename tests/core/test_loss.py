@@ -71,3 +71,38 @@ def test_bad_input_is_named():
         softmax_cross_entropy(logits, np.array([0, 1]), dlogits=logits)
     with pytest.raises(ValueError, match="scale: expected a finite number"):
         softmax_cross_entropy(logits, np.array([0, 1]), scale=np.inf)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ignore_index", [-100, 0, 4])
+def test_ignored_targets_cost_nothing(ignore_index, dtype):
+    rng = np.random.default_rng(0)
+    logits, targets = rng.standard_normal((17, 5)).astype(dtype), rng.integers(0, 5, 17)
+    targets[::3] = ignore_index
+    kept = targets != ignore_index
+    logits[~kept] = np.nan
+    dlogits = np.full_like(logits, np.nan)
+    losses = softmax_cross_entropy(logits, targets, dlogits=dlogits, scale=1 / kept.sum(), ignore_index=ignore_index)
+    alone = np.empty((kept.sum(), 5), dtype)
+    wanted = softmax_cross_entropy(logits[kept], targets[kept], dlogits=alone, scale=1 / kept.sum())
+    np.testing.assert_array_equal(losses[kept], wanted)
+    np.testing.assert_array_equal(dlogits[kept], alone)
+    assert (losses[~kept] == 0).all()
+    assert (dlogits[~kept] == 0).all()
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(np.nan_to_num(logits), requires_grad=True)
+    mean = torch.nn.functional.cross_entropy(x, torch.tensor(targets), ignore_index=ignore_index)
+    mean.backward()
+    assert losses.sum() / kept.sum() == pytest.approx(mean.item(), rel=1e-6)
+    np.testing.assert_allclose(dlogits, x.grad.numpy(), atol=1e-7)
+
+
+def test_only_the_ignored_index_may_be_outside():
+    logits = np.zeros((2, 3), np.float32)
+    assert softmax_cross_entropy(logits, np.array([-100, -100])).tolist() == [0, 0]
+    with pytest.raises(IndexError, match="targets: expected indices from 0 to 2, got -1"):
+        softmax_cross_entropy(logits, np.array([0, -1]))
+    with pytest.raises(IndexError, match="targets: expected indices from 0 to 2, got -100"):
+        softmax_cross_entropy(logits, np.array([0, -100]), ignore_index=1)
+    with pytest.raises(TypeError, match="ignore_index: expected an integer"):
+        softmax_cross_entropy(logits, np.array([0, 1]), ignore_index=None)

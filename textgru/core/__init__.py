@@ -16,6 +16,7 @@ from textgru.core._support.machine import available_cpus, memory_bytes
 from textgru.core._support.threads import get_num_threads, set_num_threads
 from textgru.core._support.workspace import Workspace
 from textgru.core.average import WeightAverage
+from textgru.core.ctc import ctc_loss
 from textgru.core.gru import GRU
 from textgru.core.layers import Embedding, Linear
 from textgru.core.loss import softmax_cross_entropy
@@ -46,6 +47,7 @@ __all__ = [
     "check_array",
     "check_index",
     "clip_grad_norm",
+    "ctc_loss",
     "dequantize_rows",
     "flatten",
     "get_num_threads",

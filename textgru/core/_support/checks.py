@@ -112,11 +112,10 @@ def check_index(name: str, array: object, shape: tuple[int | str, ...], bound: i
 
 
 def own_index(name: str, array: object, shape: tuple[int | str, ...], bound: int) -> np.ndarray:
-    """As check_index: a copy, checked, that nobody else can change afterwards."""
-    check_array(name, array, np.dtype(np.intp), shape)
-    assert isinstance(array, np.ndarray)
-    own = np.array(array)
-    check_index(name, own, own.shape, bound)
+    """As check_index: a copy, checked, that nobody else can change afterwards. `array` need not be contiguous."""
+    own = np.array(array, order="C") if isinstance(array, np.ndarray) and is_plain(array) else array
+    check_index(name, own, shape, bound)
+    assert isinstance(own, np.ndarray)
     return own
 
 
