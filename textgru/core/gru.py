@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from textgru.core._products.products import Products
@@ -40,9 +42,13 @@ class GRU(Recurrent[np.ndarray]):
         num_layers: int = 1,
         *,
         bias: bool = True,
+        batch_first: bool = False,
+        bidirectional: bool = False,
         reset_after: bool = True,
         dropout: float = 0.0,
         variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
         precision: str = "fp32",
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
@@ -54,12 +60,19 @@ class GRU(Recurrent[np.ndarray]):
             hidden_size,
             num_layers,
             bias=bias,
+            batch_first=batch_first,
+            bidirectional=bidirectional,
             dropout=dropout,
             variational_dropout=variational_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
             precision=precision,
             dtype=dtype,
             seed=seed,
         )
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"reset_after": self.reset_after}
 
     def _recurrent_gradient(
         self, products: Products, order: RowOrder, kept: np.ndarray, h: np.ndarray, dw_hh: np.ndarray

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 import numpy as np
 
 from textgru.core._products.products import Products
+from textgru.core._sequence.between_layers import normalise, normalise_backward
 from textgru.core._sequence.driver import backward, forward
 from textgru.core._sequence.gates import gates_of
 from textgru.core._sequence.gradients import input_gradients, recurrent_gradient, unroll
 from textgru.core._sequence.layer_arrays import LayerBackward, LayerForward
+from textgru.core._sequence.packed_order import PackedOrder
 from textgru.core._sequence.row_order import RowOrder
 from textgru.core._sequence.states import arrays_of, check_states
+from textgru.core._support.alone import alone, new_lock
 from textgru.core._support.cell import Cell
 from textgru.core._support.checks import (
     check_apart,
@@ -28,10 +31,12 @@ from textgru.core._support.checks import (
     float_dtype,
     own_index,
 )
+from textgru.core._support.dropout import dropout as drop_elements
+from textgru.core._support.lengths import check_lengths
 from textgru.core._support.lookup import gather, scatter_add
 from textgru.core._support.sums import column_sums
 from textgru.core._support.workspace import Workspace
-from textgru.core.parameters import Layer
+from textgru.core.parameters import Layer, Parameters
 
 MOST_LAYERS = 10_000
 
@@ -55,6 +60,27 @@ class _Pass:
     variational: bool
 
 
+@dataclass
+class _Between:
+    """What the backward pass needs of what came after a layer of a stack, on arrays (T, B, D H)."""
+
+    normal: tuple[np.ndarray, np.ndarray] | None
+    key: int | None  # of the dropout mask
+    residual: bool
+
+
+@dataclass
+class _StackPass:
+    """The same of a stack that is composed of layers in one direction each."""
+
+    shape: tuple[int, int]
+    after: list[_Between]  # each layer
+    inside: np.ndarray | None  # (T, B, 1) bool, where rows have lengths: whether that is before their end
+    dropout: float
+    variational: bool
+    looked_up: tuple[np.ndarray, tuple[int, ...]] | None  # index (T, B) and the table's shape
+
+
 class Recurrent(Layer, Generic[State]):
     """A stack of recurrent layers over time-major arrays. A cell is a description: GRU, LSTM, RNN.
 
@@ -62,15 +88,26 @@ class Recurrent(Layer, Generic[State]):
     `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
     the next layer while training; with `variational_dropout` it is one mask for all steps of a row of the batch (Gal
     and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
-    the inputs of all products of a training pass to bfloat16 (Layer.precision). `dtype` float32 or float64. Parameters
-    start uniform in +-1/sqrt(H), drawn from `seed`: an int, a numpy.random.Generator, or None; `dropout_rng` draws the
-    masks: that generator, unless another is put in its place. An object must not be used by two threads at once. Raises
+    the inputs of all products of a training pass to bfloat16 (Layer.precision).
+
+    `batch_first=True`: x, y, dx and dy are (B, T, -), states stay (L, B, H). `bidirectional=True`: each layer reads its
+    input in both directions, with D = 2 instead of 1 sets of weights, the second named as weight_ih_l0_reverse; y is
+    (T, B, D H), states (L D, B, H), in the order l0, l0_reverse, l1, ... as in PyTorch. `layer_norm=True`: between
+    layers stands a layer normalisation (Ba et al. 2016, arXiv:1607.06450) of the outputs, with parameters
+    norm_weight_l0 and norm_bias_l0 (D H,). `residual=True`: each layer's input is added to its output, after
+    normalisation and dropout, wherever both have the same size, and so to y as well.
+
+    `dtype` float32 or float64. Parameters start uniform in +-1/sqrt(H) (those of norms at 1 and 0), drawn from `seed`:
+    an int, a numpy.random.Generator, or None; `dropout_rng` draws the masks: that generator, unless another is put in
+    its place. An object is for one thread at a time: what finds another thread in it raises RuntimeError. Raises
     TypeError or ValueError for what can't be, MemoryError for more parameters than the machine's memory holds. Sizes,
-    `bias` and `dtype` stay what they are.
+    `bias`, `dtype` and the other settings of the stack's form stay what they are.
     """
 
-    _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias"}
-    _pass: _Pass | None
+    _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"}
+    _fixed |= {"residual", "layer_norm"}
+    _pass: _Pass | _StackPass | None
+    _parts: tuple[Recurrent[State], ...] = ()  # of a composed stack: its layers, each in its directions
     _reset_before = False  # see GRU
 
     cell: ClassVar[Cell]
@@ -82,8 +119,12 @@ class Recurrent(Layer, Generic[State]):
         num_layers: int = 1,
         *,
         bias: bool = True,
+        batch_first: bool = False,
+        bidirectional: bool = False,
         dropout: float = 0.0,
         variational_dropout: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
         precision: str = "fp32",
         dtype: object = np.float32,
         seed: int | np.random.Generator | None = None,
@@ -92,41 +133,93 @@ class Recurrent(Layer, Generic[State]):
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.num_layers = check_integer("num_layers", num_layers, 1, MOST_LAYERS)
         self.bias = check_flag("bias", bias)
+        self.batch_first = check_flag("batch_first", batch_first)
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.residual, self.layer_norm = check_flag("residual", residual), check_flag("layer_norm", layer_norm)
         self.dropout = check_probability("dropout", dropout)
         self.variational_dropout = check_flag("variational_dropout", variational_dropout)
         rng = check_seed(seed)
         rows = len(self.cell.gates) * self.hidden_size
-        columns = self.input_size + self.hidden_size * (2 * self.num_layers - 1) + 2 * self.num_layers * self.bias
-        check_memory("input_size, hidden_size, num_layers", 2 * rows * columns * float_dtype(dtype).itemsize)
+        directions, width = self._directions, self._directions * self.hidden_size
+        columns = self.input_size + width * (self.num_layers - 1)
+        columns += self.num_layers * (self.hidden_size + 2 * self.bias)
+        check_memory(
+            "input_size, hidden_size, num_layers", 2 * directions * rows * columns * float_dtype(dtype).itemsize
+        )
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
-            shapes[f"weight_ih_l{layer}"] = (rows, self.hidden_size if layer else self.input_size)
-            shapes[f"weight_hh_l{layer}"] = (rows, self.hidden_size)
-            if self.bias:
-                shapes[f"bias_ih_l{layer}"] = (rows,)
-                shapes[f"bias_hh_l{layer}"] = (rows,)
+            for suffix in ("", "_reverse")[:directions]:
+                shapes[f"weight_ih_l{layer}{suffix}"] = (rows, width if layer else self.input_size)
+                shapes[f"weight_hh_l{layer}{suffix}"] = (rows, self.hidden_size)
+                if self.bias:
+                    shapes[f"bias_ih_l{layer}{suffix}"] = (rows,)
+                    shapes[f"bias_hh_l{layer}{suffix}"] = (rows,)
+        if self.layer_norm:
+            for layer in range(self.num_layers - 1):
+                shapes[f"norm_weight_l{layer}"] = shapes[f"norm_bias_l{layer}"] = (width,)
         self._allocate(shapes, float_dtype(dtype), precision)
         self.dropout_rng = rng
         self._initialise(rng, self.hidden_size**-0.5)
+        for name, array in self.parameters.items():
+            if name.startswith("norm_"):
+                array[...] = name.startswith("norm_weight")
         self._zeros = np.zeros(rows, self.dtype)
         self._workspace = Workspace(self.dtype)
         self._inference_workspace = Workspace(self.dtype)
+        self._lock = new_lock()
+        if self.bidirectional or self.residual or self.layer_norm:
+            # Their weights are this stack's as soon as it is bound.
+            self._parts = tuple(
+                type(self)(width if layer else self.input_size, self.hidden_size, seed=0, **self._settings())
+                for layer in range(self.num_layers)
+                for _ in range(directions)
+            )
+            self._bind(self._flat, self._names)
+            self.use_products(self._training_products, self._inference_products)
+
+    def _settings(self) -> dict[str, Any]:
+        """How a part of a stack is made."""
+        return {"bias": self.bias, "dtype": self.dtype, "precision": self.precision}
+
+    @property
+    def _directions(self) -> int:
+        return 1 + self.bidirectional
+
+    def use_products(self, training: Products, inference: Products) -> None:
+        super().use_products(training, inference)
+        for part in self._parts:
+            part.use_products(training, inference)
+
+    def _bind(self, flat: Parameters, names: dict[str, str]) -> None:
+        super()._bind(flat, names)
+        for i, part in enumerate(self._parts):
+            suffix = "_reverse" if i % self._directions else ""
+            own = part.parameters
+            part._bind(flat, {name: names[f"{name[:-1]}{i // self._directions}{suffix}"] for name in own})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lock = new_lock()
 
     @overload
     def forward(
-        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
-        return_gates: Literal[False] = False,
+        self, x: np.ndarray, h_0: State | None = None, *, lengths: object = None, training: bool = True,
+        copy: bool = True, return_gates: Literal[False] = False,
     ) -> tuple[np.ndarray, State]: ...  # fmt: skip
 
     @overload
     def forward(
-        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
-        return_gates: Literal[True],
+        self, x: np.ndarray, h_0: State | None = None, *, lengths: object = None, training: bool = True,
+        copy: bool = True, return_gates: Literal[True],
     ) -> tuple[np.ndarray, State, list[dict[str, np.ndarray]]]: ...  # fmt: skip
 
+    @alone
     def forward(
-        self, x: np.ndarray, h_0: State | None = None, *, training: bool = True, copy: bool = True,
-        return_gates: bool = False,
+        self, x: np.ndarray, h_0: State | None = None, *, lengths: object = None, training: bool = True,
+        copy: bool = True, return_gates: bool = False,
     ) -> tuple[np.ndarray, State] | tuple[np.ndarray, State, list[dict[str, np.ndarray]]]:  # fmt: skip
         """The outputs y (T, B, H) of the last layer and the states h_n (L, B, H) after the last step.
 
@@ -136,25 +229,163 @@ class Recurrent(Layer, Generic[State]):
         the backward pass: leave it as it is until then. `return_gates=True` returns a third result: for each layer its
         gates and states at every step, arrays (T, B, H) by the names of the equations: r, z, n, h of a GRU, i, f, g, o,
         h, c of an LSTM, h of an RNN.
+        `lengths` (B,): integers from 1 to T, how many of the steps each row of the batch has. What x holds after a
+        row's end is not looked at, y is 0 there, h_n is the state at its end (of the direction backwards, which begins
+        there, that at its first step), and gradients likewise; the time it takes is that of the rows' own steps.
         Raises TypeError or ValueError on arrays that don't fit, or where x is a view of this layer's workspace or
         shares memory with gradients.
         """
-        check_array("x", x, self.dtype, ("seq", "batch", self.input_size))
-        order = RowOrder(*x.shape[:2])
+        check_array("x", x, self.dtype, (*self._axes("seq", "batch"), self.input_size))
+        keep = check_flag("return_gates", return_gates)
+        x = self._turned(x)
+        sizes = check_lengths(lengths, x.shape[1], x.shape[0])
+        h_0s = arrays_of(self.cell, "h_0", h_0)
+        if self._parts:
+            outputs, states, gates = self._forward_stack(x, h_0s, sizes, training, keep)
+        else:
+            order = RowOrder(*x.shape[:2]) if sizes is None else PackedOrder(x.shape[0], sizes)
+            outputs, states, gates = self._forward_in_order(x, order, h_0s, training, copy, keep)
+        outputs, last = self._turned(outputs), self._as_state(states)
+        if not keep:
+            return outputs, last
+        return outputs, last, [{name: self._turned(array) for name, array in layer.items()} for layer in gates]
+
+    def _forward_in_order(
+        self,
+        x: np.ndarray,
+        order: RowOrder,
+        h_0s: tuple[np.ndarray, ...] | None,
+        training: bool,
+        copy: bool,
+        keep: bool,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...], list[dict[str, np.ndarray]]]:
+        """As forward, of x (T, B, I)."""
         if training and order.whole and self._workspace.holds(x):
             raise ValueError("x: expected an array apart from this layer's workspace; pass a copy")
         rows = self._in_order("x", x, order, training)
-        h_0s, keep = arrays_of(self.cell, "h_0", h_0), check_flag("return_gates", return_gates)
         y, states = self.forward_rows(rows, None, order, h_0s, training=training, keep_gates=keep)
-        outputs, last = self._in_steps(y, order, training, copy), self._as_state(states)
-        return (outputs, last, self._gates(order, training)) if keep else (outputs, last)
+        return self._in_steps(y, order, training, copy), states, self._gates(order, training) if keep else []
 
+    def _forward_stack(
+        self,
+        x: np.ndarray,
+        h_0s: tuple[np.ndarray, ...] | None,
+        lengths: np.ndarray | None,
+        training: bool,
+        keep: bool,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...], list[dict[str, np.ndarray]]]:
+        """As forward, of x (T, B, I), layer by layer and direction by direction."""
+        steps, batch = x.shape[:2]
+        self._check_states("h_0", h_0s, batch)
+        drops, variational = check_probability("dropout", self.dropout), bool(self.variational_dropout)
+        keys: list[int] = []
+        if training:
+            self._pass = None
+            check_apart("x", x, gradients=self._flat.gradients)
+            if drops:
+                keys = [int(key) for key in self.dropout_rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
+        inside = None if lengths is None else (np.arange(steps)[:, None] < lengths)[:, :, None]
+        orders = self._orders(steps, batch, lengths)
+        last: list[tuple[np.ndarray, ...]] = []
+        after, gates = [], []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction, order in enumerate(orders):
+                i = layer * self._directions + direction
+                first = None if h_0s is None else tuple(array[i : i + 1] for array in h_0s)
+                y, states, found = self._parts[i]._forward_in_order(x, order, first, training, True, keep)
+                outputs.append(y)
+                last.append(states)
+                gates += found
+            y = np.concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
+            normal, key = None, None
+            if layer < self.num_layers - 1:
+                if self.layer_norm:
+                    weight, bias = self.parameters[f"norm_weight_l{layer}"], self.parameters[f"norm_bias_l{layer}"]
+                    y, normal = normalise(y, weight, bias)
+                if keys:
+                    key = keys[layer]
+                    self._drop(y, drops, key, variational)
+            residual = self.residual and x.shape[2] == y.shape[2]
+            if residual:
+                y = y + x
+            if inside is not None and (normal is not None or residual):
+                y = np.where(inside, y, y.dtype.type(0))
+            after.append(_Between(normal, key, residual))
+            x = y
+        if training:
+            self._pass = _StackPass((steps, batch), after, inside, drops, variational, None)
+        return x, tuple(np.concatenate(arrays) for arrays in zip(*last, strict=True)), gates
+
+    def _backward_stack(
+        self, done: _StackPass, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None, input_gradient: bool
+    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
+        """As backward, of dy (T, B, D H)."""
+        self._check_states("dh_n", d_states, done.shape[1])
+        check_apart("dy", dy, gradients=self._flat.gradients)
+        self._pass = None
+        first: list[tuple[np.ndarray, ...]] = []
+        dx: np.ndarray | None = None
+        for layer in reversed(range(self.num_layers)):
+            after = done.after[layer]
+            if done.inside is not None:
+                dy = np.where(done.inside, dy, dy.dtype.type(0))
+            d = dy
+            if after.key is not None:
+                d = dy.copy()
+                self._drop(d, done.dropout, after.key, done.variational)
+            if after.normal is not None:
+                names = f"norm_weight_l{layer}", f"norm_bias_l{layer}"
+                gradients = (self.gradients[name] for name in names)
+                d = normalise_backward(d, after.normal, self.parameters[names[0]], *gradients)
+            wanted, dx = input_gradient or layer > 0, None
+            found = []
+            for direction in range(self._directions):
+                i = layer * self._directions + direction
+                part = np.ascontiguousarray(d[:, :, direction * self.hidden_size : (direction + 1) * self.hidden_size])
+                given = None if d_states is None else tuple(array[i : i + 1] for array in d_states)
+                d_input, d_first = self._parts[i]._backward_in_order(part, given, wanted, True)
+                found.append(d_first)
+                if d_input is not None:
+                    dx = d_input if dx is None else dx + d_input
+            first = found + first
+            if dx is not None:
+                dy = dx = dx + dy if after.residual else dx
+        if dx is not None and done.looked_up is not None:
+            index, shape = done.looked_up
+            table = np.zeros(shape, self.dtype)
+            scatter_add(index.reshape(-1), dx.reshape(-1, self.input_size), table)
+            dx = table
+        return dx, tuple(np.concatenate(arrays) for arrays in zip(*first, strict=True))
+
+    def _orders(self, steps: int, batch: int, lengths: np.ndarray | None) -> list[RowOrder]:
+        """For each direction."""
+        sizes = np.full(batch, steps) if lengths is None else lengths
+        orders: list[RowOrder] = [RowOrder(steps, batch) if lengths is None else PackedOrder(steps, sizes)]
+        if self.bidirectional:
+            orders.append(PackedOrder(steps, sizes, backwards=True))
+        return orders
+
+    @staticmethod
+    def _drop(x: np.ndarray, p: float, key: int, variational: bool) -> None:
+        """Dropout of x (T, B, n), in place; where `variational`, with one mask for all steps."""
+        drop_elements(x.reshape(-1), p, key, x[0].size if variational else 0)
+
+    def _axes(self, seq: int | str, batch: int | str) -> tuple[int | str, int | str]:
+        return (batch, seq) if self.batch_first else (seq, batch)
+
+    def _turned(self, array: np.ndarray) -> np.ndarray:
+        """From the caller's order of axes to (T, B, ...), and back."""
+        return np.ascontiguousarray(array.swapaxes(0, 1)) if self.batch_first else array
+
+    @alone
     def forward_lookup(
         self,
         table: np.ndarray,
         index: np.ndarray,
         h_0: State | None = None,
         *,
+        lengths: object = None,
         training: bool = True,
         copy: bool = True,
     ) -> tuple[np.ndarray, State]:
@@ -163,15 +394,21 @@ class Recurrent(Layer, Generic[State]):
         The backward pass then gives the gradient with respect to the table. Raises IndexError as well.
         """
         check_array("table", table, self.dtype, ("rows", self.input_size))
-        index = own_index("index", index, ("seq", "batch"), table.shape[0])
-        order = RowOrder(*index.shape)
+        index = self._turned(own_index("index", index, self._axes("seq", "batch"), table.shape[0]))
+        sizes = check_lengths(lengths, index.shape[1], index.shape[0])
         if training and self._workspace.holds(table):
             raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
-        y, states = self.forward_rows(
-            table, order.take(index), order, arrays_of(self.cell, "h_0", h_0), training=training
-        )
-        return self._in_steps(y, order, training, copy), self._as_state(states)
+        h_0s = arrays_of(self.cell, "h_0", h_0)
+        if self._parts:
+            y, states, _ = self._forward_stack(table[index], h_0s, sizes, training, False)
+            if isinstance(self._pass, _StackPass) and training:
+                self._pass.looked_up = index, table.shape
+            return self._turned(y), self._as_state(states)
+        order = RowOrder(*index.shape) if sizes is None else PackedOrder(index.shape[0], sizes)
+        y, states = self.forward_rows(table, order.take(index), order, h_0s, training=training)
+        return self._turned(self._in_steps(y, order, training, copy)), self._as_state(states)
 
+    @alone
     def backward(
         self, dy: np.ndarray, dh_n: State | None = None, *, input_gradient: bool = True, copy: bool = True
     ) -> tuple[np.ndarray | None, State]:
@@ -183,16 +420,38 @@ class Recurrent(Layer, Generic[State]):
         """
         if self._pass is None:
             raise RuntimeError("backward: call forward with training=True first")
-        order, looked_up = self._pass.order, self._pass.index is not None
-        check_array("dy", dy, self.dtype, (order.steps, order.batch, self.hidden_size))
-        rows = self._in_order("dy", dy, order, True)
-        dx, d_states = self.backward_rows(rows, arrays_of(self.cell, "dh_n", dh_n), input_gradient=input_gradient)
-        if dx is None:
-            return None, self._as_state(d_states)
-        if looked_up:
-            return (dx.copy() if copy else dx.view()), self._as_state(d_states)
-        return self._in_steps(dx, order, True, copy), self._as_state(d_states)
+        done = self._pass
+        steps: int
+        batch: int
+        if isinstance(done, _StackPass):
+            steps, batch = done.shape
+        else:
+            steps, batch = done.order.steps, done.order.batch
+        check_array("dy", dy, self.dtype, (*self._axes(steps, batch), self._directions * self.hidden_size))
+        given, looked_up = arrays_of(self.cell, "dh_n", dh_n), False
+        if isinstance(done, _StackPass):
+            looked_up = done.looked_up is not None
+            dx, d_states = self._backward_stack(done, self._turned(dy), given, input_gradient)
+        else:
+            looked_up = done.index is not None
+            dx, d_states = self._backward_in_order(self._turned(dy), given, input_gradient, copy)
+        return dx if dx is None or looked_up else self._turned(dx), self._as_state(d_states)
 
+    def _backward_in_order(
+        self, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None, input_gradient: bool, copy: bool
+    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
+        """As backward, of dy (T, B, H), after _forward_in_order."""
+        assert isinstance(self._pass, _Pass)
+        order, looked_up = self._pass.order, self._pass.index is not None
+        rows = self._in_order("dy", dy, order, True)
+        dx, d_first = self.backward_rows(rows, d_states, input_gradient=input_gradient)
+        if dx is None:
+            return None, d_first
+        if looked_up:
+            return (dx.copy() if copy else dx.view()), d_first
+        return self._in_steps(dx, order, True, copy), d_first
+
+    @alone
     def forward_rows(
         self,
         x: np.ndarray,
@@ -209,6 +468,7 @@ class Recurrent(Layer, Generic[State]):
         those after the last step. Raises as forward_lookup; the array `index` may be kept for the backward pass.
         `keep_gates`: the gates of all steps are kept in the workspace, as they always are in training.
         """
+        self._check_plain("forward_rows")
         if not isinstance(order, RowOrder):
             raise TypeError(f"order: expected a RowOrder, got {type(order).__name__}")
         check_array("x", x, self.dtype, (order.rows if index is None else "rows", self.input_size))
@@ -259,13 +519,15 @@ class Recurrent(Layer, Generic[State]):
             self._pass = _Pass(order, x, index, projected_table, keys, dropout, variational)
         return order.states(arrays[0]), last
 
+    @alone
     def backward_rows(
         self, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None = None, *, input_gradient: bool = True
     ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
         """As backward after forward_rows: dy (N, H) and dx are rows in the core's own order, or dx is the table's
         gradient; a view of the workspace. `d_states`: a tuple, as the states. Raises as backward."""
+        self._check_plain("backward_rows")
         done = self._pass
-        if done is None:
+        if not isinstance(done, _Pass):
             raise RuntimeError("backward: call forward with training=True first")
         order, x, index, keys = done.order, done.x, done.index, done.keys
         check_array("dy", dy, self.dtype, (order.rows, self.hidden_size))
@@ -278,7 +540,7 @@ class Recurrent(Layer, Generic[State]):
         rows, batch = order.rows, order.batch
         first = tuple(np.zeros((self.num_layers, batch, hidden), self.dtype) for _ in self.cell.states)
         for array, given in zip(first, d_states or (), strict=False):
-            array[...] = given
+            array[...] = order.rows_of_batch(given)
         dx: np.ndarray | None = None
         for layer in reversed(range(self.num_layers)):
             w_ih, dw_ih = self.parameters[f"weight_ih_l{layer}"], self.gradients[f"weight_ih_l{layer}"]
@@ -311,7 +573,11 @@ class Recurrent(Layer, Generic[State]):
                 if dx is not None and drows is not None:
                     dx[...] = 0
                     scatter_add(index, drows, dx)
-        return dx, first
+        return dx, tuple(order.batch_of_rows(array) for array in first)
+
+    def _check_plain(self, name: str) -> None:
+        if self._parts:
+            raise ValueError(f"{name}: expected a stack without bidirectional, residual and layer_norm; use forward")
 
     def _backward_layer(
         self,
@@ -361,7 +627,7 @@ class Recurrent(Layer, Generic[State]):
         return arrays[0] if len(arrays) == 1 else arrays  # type: ignore[return-value]
 
     def _check_states(self, name: str, states: tuple[np.ndarray, ...] | None, batch: int) -> None:
-        check_states(self.cell, name, states, self.dtype, (self.num_layers, batch, self.hidden_size))
+        check_states(self.cell, name, states, self.dtype, (self.num_layers * self._directions, batch, self.hidden_size))
 
     def _recurrent_weight(self, layer: int) -> np.ndarray:
         """weight_hh (G H, H) of a layer. Raises ValueError where somebody gave the array another shape."""
@@ -398,5 +664,5 @@ class Recurrent(Layer, Generic[State]):
             return order.put(rows).copy() if copy else order.put(rows)
         if copy:
             return order.put(rows)
-        buffer = self._room(training).get("in steps", order.rows, rows.shape[1])
+        buffer = self._room(training).get("in steps", order.steps * order.batch, rows.shape[1])
         return order.put(rows, buffer.reshape(order.steps, order.batch, -1))

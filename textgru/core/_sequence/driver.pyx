@@ -14,7 +14,7 @@ from textgru.core._products.products cimport (
     TEXTGRU_NEAR_BYTES, TEXTGRU_PACKED_COLUMNS, Products, units_of, whole_blocks
 )
 from textgru.core._sequence.by_blas cimport backward_by_blas, forward_by_blas
-from textgru.core._sequence.layer_pass cimport APART, Pass, Rows, add_row, rows_of, scratch_of
+from textgru.core._sequence.layer_pass cimport APART, Pass, Rows, add_row, at_step, rows_at, rows_of, scratch_of
 from textgru.core._sequence.packed cimport backward_packed, forward_packed, pack_backward, pack_forward
 from textgru.core._sequence.reset_before cimport backward_reset_before, forward_reset_before
 from textgru.core._support.cell cimport Cell
@@ -44,12 +44,17 @@ def backward(layer, Products products not None, work) -> None:
 
 cdef void _describe(Pass* p, layer):
     """What both passes need to know."""
+    cdef const Py_ssize_t[::1] offsets
     cdef Cell cell = layer.cell
     order = layer.order
     p.cell, p.G, p.K, p.S, p.recurrent_from = (
         cell.kernel, cell.gate_count, cell.kept, cell.state_count, cell.recurrent_from)
     p.reset_before = layer.reset_before
     p.T, p.B, p.first_half = order.steps, order.batch, order.first
+    p.offsets = NULL
+    if order.offsets is not None:
+        offsets = order.offsets
+        p.offsets = &offsets[0]
 
 
 def _forward(
@@ -62,7 +67,7 @@ def _forward(
     cdef Pass p
     _describe(&p, layer)
     p.H, p.x, p.w_hh, p.b_hh, p.kept = w_hh.shape[1], &x[0, 0], &w_hh[0, 0], &b_hh[0], &kept[0, 0]
-    p.keeps = kept.shape[0] == p.T * p.B
+    p.keeps = kept.shape[0] == layer.order.rows
     for s in range(p.S):
         state = layer.states[s]
         p.states[s] = &state[0, 0]
@@ -101,7 +106,7 @@ def _backward(
 
 cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
     """The pass, shared among threads. `typed`: one of its arrays."""
-    cdef int threads = threads_for(<double>p.G * p.T * p.B * p.H * p.H)
+    cdef int threads = threads_for(<double>p.G * _all_rows(p) * p.H * p.H)
     cdef Py_ssize_t weights
     cdef team together
     cdef float[::1] packed, converted
@@ -110,7 +115,7 @@ cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
     p.products, p.by_units = NULL, False
     if floating is float:
         if not p.reset_before:
-            p.products = products.own_for(p.T * p.B)
+            p.products = products.own_for(_all_rows(p))
             if p.products == NULL and products.own() != NULL:
                 threads = 1  # few rows get the same bits for any number of threads, as many do by our own products
     if p.products != NULL:
@@ -135,10 +140,32 @@ cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
                 _whole_pass(p, forward, team_rank(), team_size(), &scratch[0])
 
 
+cdef inline Py_ssize_t _all_rows(Pass* p) noexcept nogil:
+    """N."""
+    return p.T * p.B if p.offsets == NULL else p.offsets[p.T]
+
+
+cdef Py_ssize_t _row_of_share(Pass* p, int shard, int shards) noexcept nogil:
+    """The first row of the batch of a thread's share. Rows of several lengths are shared by their steps: the longest
+    come first."""
+    cdef Py_ssize_t wanted, t, b, steps
+    if p.offsets == NULL or shard == shards:
+        return p.B * shard // shards
+    wanted, steps, t = p.offsets[p.T] * shard // shards, 0, p.T
+    for b in range(p.B):
+        if steps >= wanted:
+            return b
+        while t > 0 and p.offsets[t] - p.offsets[t - 1] <= b:
+            t -= 1
+        steps += t
+    return p.B
+
+
 cdef bint _by_units(Pass* p, int threads) noexcept nogil:
     """Whether threads share the units: where there are few rows, and blocks of units for all threads."""
     return (
-        1 < threads <= min(TEAM_MOST, p.H // TEXTGRU_PACKED_COLUMNS) and p.H % TEXTGRU_PACKED_COLUMNS == 0
+        p.offsets == NULL and 1 < threads <= min(TEAM_MOST, p.H // TEXTGRU_PACKED_COLUMNS)
+        and p.H % TEXTGRU_PACKED_COLUMNS == 0
         and p.H >= FEWEST_UNITS_SHARED and p.B <= MOST_ROWS_BY_UNITS * threads)
 
 
@@ -174,7 +201,9 @@ cdef void _run(Pass* p, bint forward, int shard, int shards, floating* scratch) 
             _run_rows(
                 p, forward, shard, group * ROWS_AT_A_TIME, min((group + 1) * ROWS_AT_A_TIME, p.B), 0, p.H, scratch)
     else:
-        _run_rows(p, forward, shard, p.B * shard // shards, p.B * (shard + 1) // shards, 0, p.H, scratch)
+        _run_rows(
+            p, forward, shard, _row_of_share(p, shard, shards), _row_of_share(p, shard + 1, shards), 0, p.H,
+            scratch)
 
 
 cdef void _run_rows(
@@ -218,8 +247,8 @@ cdef void _add_all(Pass* p, int shard, int shards, floating* first_sums) noexcep
             continue
         sums = <floating*>p.sums[1] if half else first_sums
         for t in range(p.T - 1, -1, -1):
-            for b in range(r.rows):
-                add_row(p, half, r.at + t * r.step + b, begin, end, sums)
+            for b in range(rows_at(p, r, t)):
+                add_row(p, half, at_step(p, r, t) + b, begin, end, sums)
 
 
 cdef void _zero_sums(Pass* p, int shard, int shards, floating* first_sums) noexcept nogil:

@@ -54,6 +54,7 @@ cdef struct Pass:
     bint reset_before         # a GRU whose reset comes before the product: by BLAS only
     Py_ssize_t T, B, H
     Py_ssize_t first_half     # rows of the batch in its first half
+    const Py_ssize_t* offsets  # (T + 1,): where each step's rows begin, of rows that end one after another; or NULL
     # Forward, all IN unless it says otherwise:
     const void* x             # (N, G H), or with index (V, G H): W_ih x + b_ih
     const Py_ssize_t* index   # (N,): which row of x; or NULL
@@ -77,6 +78,25 @@ cdef struct Pass:
     float* packed             # room for the recurrent weights: see pack_forward, pack_backward
     bint streams              # whether they stay in no near cache
     float* converted          # see converted_of: where products convert their left side, one step's and the next one's
+
+
+cdef inline Py_ssize_t rows_at(Pass* p, Rows r, Py_ssize_t t) noexcept nogil:
+    """How many of these rows have a step t: the first ones."""
+    if p.offsets == NULL:
+        return r.rows
+    return max(0, min(r.rows, p.offsets[t + 1] - p.offsets[t] - r.first))
+
+
+cdef inline Py_ssize_t at_step(Pass* p, Rows r, Py_ssize_t t) noexcept nogil:
+    """Where the rows of step t are in arrays (N, -)."""
+    return r.at + t * r.step if p.offsets == NULL else p.offsets[t] + r.first
+
+
+cdef inline Py_ssize_t before_step(Pass* p, Rows r, Py_ssize_t t) noexcept nogil:
+    """Where they are before step t in the states; after it, for t + 1."""
+    if p.offsets == NULL:
+        return r.before + t * r.step
+    return r.first + (p.B + p.offsets[t - 1] if t else 0)
 
 
 cdef inline Py_ssize_t scratch_of(Pass* p, Py_ssize_t row, int shard) noexcept nogil:

@@ -3,7 +3,9 @@
 from libc.string cimport memcpy
 
 from textgru.core._products.products cimport TEXTGRU_PACKED_COLUMNS, pack_share, units_of, whole_blocks
-from textgru.core._sequence.layer_pass cimport Pass, Rows, add_row, converted_of, move, states_at
+from textgru.core._sequence.layer_pass cimport (
+    Pass, Rows, add_row, at_step, before_step, converted_of, move, rows_at, states_at
+)
 from textgru.core._support.simd cimport textgru_ahead
 from textgru.core._support.team cimport team_wait
 from textgru.core._support.typed_kernels cimport MOST_STATES, cell_backward, cell_forward
@@ -43,7 +45,7 @@ cdef textgru_ahead* _fetch(
 
 
 cdef void forward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end, float* g) noexcept nogil:
-    cdef Py_ssize_t t, b, row, gate, at, block, first, count
+    cdef Py_ssize_t t, b, row, gate, at, block, first, count, rows, following
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t width = p.G * H
     cdef Py_ssize_t units = units_of(p.products, H)
@@ -52,7 +54,7 @@ cdef void forward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t
     cdef const float* b_hh = <const float*>p.b_hh
     cdef const float* left
     cdef Py_ssize_t left_row = units if converts else H
-    cdef float* h_prev = <float*>p.states[0] + r.before * H
+    cdef float* h_prev = <float*>p.states[0] + before_step(p, r, 0) * H
     cdef float* before[MOST_STATES]
     cdef float* after[MOST_STATES]
     cdef float* kept
@@ -60,32 +62,37 @@ cdef void forward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t
     cdef textgru_ahead x_ahead, kept_ahead
     cdef textgru_ahead* ahead
     if converts:
-        p.products.convert(r.rows, end - unit, h_prev + unit, H, converted + unit // p.products.unit_k, units)
+        p.products.convert(rows_at(p, r, 0), end - unit, h_prev + unit, H, converted + unit // p.products.unit_k, units)
         if p.by_units:
             team_wait(p.threads)
     for t in range(p.T):
-        at = r.at + t * r.step
-        h_prev = <float*>p.states[0] + (r.before + t * r.step) * H
+        rows = rows_at(p, r, t)
+        if rows == 0:
+            break
+        following = rows_at(p, r, t + 1) if t + 1 < p.T else 0
+        at = at_step(p, r, t)
+        h_prev = <float*>p.states[0] + before_step(p, r, t) * H
         kept = <float*>p.kept + (at if p.keeps else r.first) * p.K * H
         left = converted + t % 2 * r.rows * units if converts else h_prev
         ahead = NULL
-        if t + 1 < p.T and not p.by_units:  # meanwhile the next step's numbers come nearer
+        if following and not p.by_units:  # meanwhile the next step's numbers come nearer
             if p.index == NULL:
-                ahead = _fetch(&x_ahead, x + (at + r.step) * width, r.rows * width, NULL)
+                ahead = _fetch(&x_ahead, x + at_step(p, r, t + 1) * width, following * width, NULL)
             if p.keeps:
-                ahead = _fetch(&kept_ahead, kept + r.step * p.K * H, r.rows * p.K * H, ahead)
+                ahead = _fetch(
+                    &kept_ahead, <float*>p.kept + at_step(p, r, t + 1) * p.K * H, following * p.K * H, ahead)
         for block in range(whole_blocks(end - unit) // TEXTGRU_PACKED_COLUMNS):
             first = unit + block * TEXTGRU_PACKED_COLUMNS
             count = min(end - first, <Py_ssize_t>TEXTGRU_PACKED_COLUMNS)
             for gate in range(p.G):
                 p.products.multiply(
-                    r.rows, count, H, left, left_row, p.packed + _panel(p, first, gate) * units, NULL, 0,
+                    rows, count, H, left, left_row, p.packed + _panel(p, first, gate) * units, NULL, 0,
                     g + gate * TEXTGRU_PACKED_COLUMNS, p.G * TEXTGRU_PACKED_COLUMNS, p.streams, ahead)
-            states_at(p, r.before + t * r.step, before)
-            states_at(p, r.before + (t + 1) * r.step, after)
+            states_at(p, before_step(p, r, t), before)
+            states_at(p, before_step(p, r, t + 1), after)
             move(before, p.S, first)
             move(after, p.S, first)
-            for b in range(r.rows):
+            for b in range(rows):
                 row = p.index[at + b] if p.index != NULL else at + b
                 cell_forward(
                     p.cell, count, H, x + row * width + first, g + b * p.G * TEXTGRU_PACKED_COLUMNS,
@@ -94,14 +101,14 @@ cdef void forward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t
                 move(after, p.S, H)
         if converts:
             p.products.convert(
-                r.rows, end - unit, h_prev + r.step * H + unit, H,
+                rows, end - unit, <float*>p.states[0] + before_step(p, r, t + 1) * H + unit, H,
                 converted + (t + 1) % 2 * r.rows * units + unit // p.products.unit_k, units)
         if p.by_units:
             team_wait(p.threads)
 
 
 cdef void backward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_t end, float* scratch) noexcept nogil:
-    cdef Py_ssize_t t, b, s, gate
+    cdef Py_ssize_t t, b, s, gate, at, rows, earlier
     cdef Py_ssize_t H = p.H
     cdef Py_ssize_t k = p.G * H
     cdef Py_ssize_t size = r.rows * H
@@ -125,43 +132,51 @@ cdef void backward_packed(Pass* p, Rows r, int shard, Py_ssize_t unit, Py_ssize_
                 scratch + s * size + b * H + unit, <float*>p.d_states[s] + (r.first + b) * H + unit,
                 (end - unit) * sizeof(float))
     for t in range(p.T - 1, -1, -1):
-        dy = <const float*>p.dy + (r.at + t * r.step) * H
-        kept = <float*>p.kept + (r.at + t * r.step) * p.K * H
+        rows = rows_at(p, r, t)
+        if rows == 0:
+            continue
+        at = at_step(p, r, t)
+        dy = <const float*>p.dy + at * H
+        kept = <float*>p.kept + at * p.K * H
         converted = p.converted + converted_of(p, r.first, units, shard) + t % 2 * r.rows * units
-        states_at(p, r.before + t * r.step, before)
-        states_at(p, r.before + (t + 1) * r.step, after)
+        states_at(p, before_step(p, r, t), before)
+        states_at(p, before_step(p, r, t + 1), after)
         ahead = NULL
         if t > 0 and not p.by_units:  # while products run, the numbers of the step before come nearer
-            ahead = _fetch(&dy_ahead, dy - r.step * H, size, NULL)
+            earlier = rows_at(p, r, t - 1)
+            at = at_step(p, r, t - 1)
+            ahead = _fetch(&dy_ahead, <const float*>p.dy + at * H, earlier * H, NULL)
             for s in range(p.S):
-                ahead = _fetch(&states_ahead[s], before[s] - r.step * H, size, ahead)
-            ahead = _fetch(&kept_ahead, kept - r.step * p.K * H, r.rows * p.K * H, ahead)
+                ahead = _fetch(
+                    &states_ahead[s], <float*>p.states[s] + before_step(p, r, t - 1) * H, earlier * H, ahead)
+            ahead = _fetch(&kept_ahead, <float*>p.kept + at * p.K * H, earlier * p.K * H, ahead)
+            at = at_step(p, r, t)
         for s in range(p.S):
             d[s] = scratch + s * size + unit
         move(before, p.S, unit)
         move(after, p.S, unit)
-        for b in range(r.rows):
+        for b in range(rows):
             cell_backward(p.cell, end - unit, H, dy + b * H + unit, before, after, kept + b * p.K * H + unit, d)
             move(before, p.S, H)
             move(after, p.S, H)
             move(d, p.S, H)
             if p.adds:
-                add_row(p, r.half, r.at + t * r.step + b, 0, p.K * H, sums)
+                add_row(p, r.half, at + b, 0, p.K * H, sums)
         # dh += the gradients of W_hh h_prev @ W_hh
         left = kept + p.recurrent_from * H
         if converts and end - unit == H:
-            p.products.convert(r.rows, k, left, p.K * H, converted, units)
+            p.products.convert(rows, k, left, p.K * H, converted, units)
         elif converts:
             for gate in range(p.G):
                 p.products.convert(
-                    r.rows, end - unit, left + gate * H + unit, p.K * H,
+                    rows, end - unit, left + gate * H + unit, p.K * H,
                     converted + (gate * H + unit) // p.products.unit_k, units)
         if converts:
             left = converted
         if p.by_units:
             team_wait(p.threads)
         p.products.multiply(
-            r.rows, end - unit, k, left, left_row, p.packed + unit * units, scratch + unit, H, scratch + unit, H,
+            rows, end - unit, k, left, left_row, p.packed + unit * units, scratch + unit, H, scratch + unit, H,
             p.streams, ahead)
     for s in range(p.S):
         for b in range(r.rows):

@@ -24,6 +24,8 @@ class RowOrder(Fixed):
 
     _fixed = frozenset({"steps", "batch", "whole", "first", "rows", "middle"})
 
+    offsets: np.ndarray | None = None  # where rows have lengths of their own: PackedOrder
+
     def __init__(self, steps: int, batch: int) -> None:
         self.steps, self.batch = steps, batch = check_size("steps", steps), check_size("batch", batch)
         self.whole = batch < 2 * SMALLEST_HALF
@@ -73,6 +75,14 @@ class RowOrder(Fixed):
         """out (B, ...) = those of the rows (N, ...) that are the last step's."""
         first, second = self._halves(rows)
         out[: self.first], out[self.first :] = first[-1], second[-1]
+
+    def rows_of_batch(self, array: np.ndarray) -> np.ndarray:
+        """array (L, B, H), a row of the batch after the other, as the rows stand at the first step."""
+        return array
+
+    def batch_of_rows(self, array: np.ndarray) -> np.ndarray:
+        """The way back."""
+        return array
 
     def drop(
         self, rows: np.ndarray, p: float, key: int, *, variational: bool, source: np.ndarray | None = None

@@ -43,6 +43,8 @@ cdef class PackedNetwork:
             raise ValueError("recurrent: expected reset_after=True; a GRU with reset_after=False can't be stepped")
         if not isinstance(precision, str) or precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+        if recurrent._parts:
+            raise ValueError("recurrent: expected a stack without bidirectional, residual and layer_norm")
         dtype = recurrent.dtype
         if precision != "fp32" and dtype != np.float32:
             raise TypeError(f"precision: {precision} needs float32 parameters, these are {dtype}")
