@@ -5,12 +5,14 @@
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
 carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in
 float32 and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime
-(one thread) joins where it and onnx are installed. Many texts side by side: benchmarks.session_rows.
+(one thread) joins where it and onnx are installed. Many texts side by side: benchmarks.session_rows. With --controls: what
+each sampling control costs (benchmarks.sampling_controls).
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -107,6 +109,12 @@ def measure(configuration: tuple[int, ...], torch: Any, rounds: int, wanted_wait
 
 
 def main() -> None:
+    if "--controls" in sys.argv:
+        from benchmarks import sampling_controls
+
+        sys.argv.remove("--controls")
+        sampling_controls.main()
+        return
     arguments = parse_arguments(__doc__, rounds=9)
     torch = import_torch()
     rows = [

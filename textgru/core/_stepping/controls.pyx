@@ -6,10 +6,12 @@ from libc.math cimport INFINITY, exp, isfinite, log, pow
 from libc.string cimport memmove
 
 from textgru.core._support.typed_kernels cimport (
-    boltzmann, collect, cut, deviation, entropy, largest, mask, typicality)
+    boltzmann, collect, cut, deviation, entropy, largest, mask, penalise, typicality)
 
 # Below this temperature the likeliest token alone has any probability.
 cdef double GREEDY = 1e-6
+# A vocabulary that is sooner gone through than the last tokens.
+cdef Py_ssize_t SMALL = 1024
 # base ** length stays finite.
 cdef double LARGEST_EXPONENT = 88.0
 
@@ -60,6 +62,11 @@ cdef void _penalise(const Controls* c, History* row, floating* x) noexcept nogil
     is negative once its score was changed."""
     cdef Py_ssize_t i, token, count
     cdef Py_ssize_t first = max(row.length - c.penalty_last_n, <Py_ssize_t>0)
+    if c.V <= SMALL:
+        penalise(
+            c.V, row.counts, <floating>c.repetition_penalty, <floating>c.frequency_penalty,
+            <floating>c.presence_penalty, x)
+        return
     for i in range(first, row.length):
         token = row.tokens[i]
         count = row.counts[token]

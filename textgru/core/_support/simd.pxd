@@ -50,6 +50,8 @@ cdef extern from "kernels.h" nogil:
             float* least) noexcept nogil
         size_t (*collect)(
             size_t n, float least, float* key, float* x, float* weight, int32_t* index, bint numbered) noexcept nogil
+        void (*penalise)(
+            size_t n, const int32_t* count, float repetition, float frequency, float presence, float* x) noexcept nogil
         double (*deviation)(size_t n, const float* x) noexcept nogil
         double (*entropy)(size_t n, const float* x, float largest, const float* p, double total) noexcept nogil
         void (*typicality)(size_t n, const float* x, float shift, float* key) noexcept nogil
@@ -88,6 +90,9 @@ cdef extern from "kernels.h" nogil:
         size_t (*collect)(
             size_t n, double least, double* key, double* x, double* weight, int32_t* index,
             bint numbered) noexcept nogil
+        void (*penalise)(
+            size_t n, const int32_t* count, double repetition, double frequency, double presence,
+            double* x) noexcept nogil
         double (*deviation)(size_t n, const double* x) noexcept nogil
         double (*entropy)(size_t n, const double* x, double largest, const double* p, double total) noexcept nogil
         void (*typicality)(size_t n, const double* x, double shift, double* key) noexcept nogil

@@ -159,6 +159,15 @@ cdef inline Py_ssize_t collect(
         return kernels.f64.collect(n, least, key, x, weight, index, numbered)
 
 
+cdef inline void penalise(
+    Py_ssize_t n, const int32_t* count, floating repetition, floating frequency, floating presence, floating* x,
+) noexcept nogil:
+    if floating is float:
+        kernels.f32.penalise(n, count, repetition, frequency, presence, x)
+    else:
+        kernels.f64.penalise(n, count, repetition, frequency, presence, x)
+
+
 cdef inline double deviation(Py_ssize_t n, const floating* x) noexcept nogil:
     if floating is float:
         return kernels.f32.deviation(n, x)

@@ -170,6 +170,7 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       mask_##suffix,                                                                                                 \
       cut_##suffix,                                                                                                  \
       collect_##suffix,                                                                                              \
+      penalise_##suffix,                                                                                             \
       deviation_##suffix,                                                                                            \
       entropy_##suffix,                                                                                              \
       typicality_##suffix,                                                                                           \

@@ -89,6 +89,9 @@ TEXTGRU_CELL(double, f64);
         /* Only the elements with keys not below `least` stay, in their order: returns how many. IN/OUT key, x, and  \
          * weight (NULL where there are none), and index, which is 0, 1, ... before unless it is `numbered` */       \
         size_t (*collect)(size_t n, REAL least, REAL *key, REAL *x, REAL *weight, int32_t *index, int numbered);     \
+        /* x of the elements that were there: divided by `repetition` where it is positive, else multiplied; less    \
+         * count * frequency + presence */                                                                           \
+        void (*penalise)(size_t n, const int32_t *count, REAL repetition, REAL frequency, REAL presence, REAL *x);   \
         /* the standard deviation of the finite ones */                                                              \
         double (*deviation)(size_t n, const REAL *x);                                                                \
         /* of the distribution p / total, in nats: p = exp(x - largest) */                                           \

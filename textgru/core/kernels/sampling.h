@@ -1,6 +1,6 @@
 /* What sampling controls ask of a row of scores; for one REAL, included by kernels.c. What each computes: kernels.h. */
 
-#define CANDIDATES 32
+#define CANDIDATES 16
 
 static void NAME(mask)(size_t n, const REAL *RESTRICT key, REAL least, REAL *RESTRICT x)
 {
@@ -167,6 +167,18 @@ static size_t NAME(collect)(size_t n, REAL least, REAL *key, REAL *x, REAL *weig
         count += !(one < least); /* NaN stays, and is noticed */
     }
     return count;
+}
+
+static void NAME(penalise)(size_t n, const int32_t *RESTRICT count, REAL repetition, REAL frequency, REAL presence,
+                           REAL *RESTRICT x)
+{
+    const REAL inverse = 1 / repetition;
+    SIMD
+    for (size_t i = 0; i < n; i++) {
+        const REAL scaled = x[i] * (x[i] > 0 ? inverse : repetition);
+        const REAL less = (REAL)count[i] * frequency + presence;
+        x[i] = count[i] > 0 ? scaled - less : x[i];
+    }
 }
 
 static double NAME(deviation)(size_t n, const REAL *RESTRICT x)
