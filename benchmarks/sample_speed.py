@@ -5,8 +5,8 @@
 Each side draws tokens at temperature 0.8 from the same weights: PyTorch as a user's loop does (nn.GRU with the state
 carried, softmax, multinomial, inference mode, one thread), textgru as `textgru sample` does, without decoding, in
 float32 and with weights as 8-bit integers. First it is checked that both give the same scores in float32. ONNX Runtime
-(one thread) joins where it and onnx are installed. Many texts side by side: benchmarks.session_rows. With --controls: what
-each sampling control costs (benchmarks.sampling_controls).
+(one thread) joins where it and onnx are installed. Many texts side by side: benchmarks.session_rows. With --controls:
+what each sampling control costs (benchmarks.sampling_controls).
 """
 
 from __future__ import annotations
