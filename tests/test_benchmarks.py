@@ -1,8 +1,13 @@
 """What a benchmark counts; how fast anything is, is no test."""
 
+import json
+
+import numpy as np
 import pytest
 
 from benchmarks import common
+from benchmarks.cells import __main__ as cells
+from benchmarks.cells import tasks
 
 
 def alternate(monkeypatch, nanoseconds, rounds):
@@ -23,3 +28,34 @@ def test_rounds_that_begin_or_end_in_another_state_do_not_count(monkeypatch):
 def test_a_state_that_does_not_come_is_said(monkeypatch):
     with pytest.raises(SystemExit, match="only 1 of 2 rounds in 20 had such a wait"):
         alternate(monkeypatch, [70, 70] + 19 * [260], 2)
+
+
+@pytest.mark.parametrize("part", ["gradients", "memory", "language"])
+def test_the_cells_are_measured(part, tmp_path, monkeypatch, capsys):
+    figures, picture = tmp_path / "figures.json", tmp_path / "plot.svg"
+    arguments = ["cells", part, "--quick", "--json", str(figures), "--plot", str(picture)]
+    monkeypatch.setattr("sys.argv", arguments)
+    cells.main()
+    found = json.loads(figures.read_text())
+    assert {"gradients": "paths", "memory": "tasks", "language": "sides"}[part] in found
+    assert picture.read_text().lstrip().startswith("<?xml")
+    table = capsys.readouterr().out
+    assert "GRU" in table
+    assert "LSTM" in table
+
+
+def test_the_tasks_ask_what_they_say():
+    rng = np.random.default_rng(0)
+    x, _, numbers = tasks.adding(12, 5, rng)
+    assert np.allclose((x[:, :, 0] * x[:, :, 1]).sum(axis=0), numbers)
+    x, classes, _ = tasks.copy(7, 4, rng)
+    assert np.array_equal(x[:5].argmax(axis=2), classes[-5:])
+    assert (classes[:-5] == -100).all()
+    text = 'He said "yes and no and so on" and went. "Well then, well then," she said, and went. ' * 20
+    quotes = tasks.Quotes(text)
+    x, classes, _ = quotes.batch(6, 50, rng)
+    characters = sorted({*text})
+    for b in range(50):
+        shown = "".join(characters[i] if x[t, b].any() else "?" for t, i in enumerate(x[:, b].argmax(axis=1)))
+        assert shown.count('"') == 1
+        assert classes[-1, b] == (shown[21] != " ")

@@ -212,6 +212,17 @@ def test_files_that_are_none(put, tmp_path):
         assert "no safetensors file" in put(tmp_path / "bad.safetensors", code=2)
 
 
+def test_a_file_that_begins_like_a_pickle_is_no_pickle(put, tmp_path):
+    arrays = state_dict()
+    for length in range(1, 300):
+        save_file({**arrays, "x" * length: np.zeros(1, np.float32)}, tmp_path / "odd.safetensors")
+        if (tmp_path / "odd.safetensors").read_bytes()[:1] == b"\x80":
+            break
+    else:
+        raise AssertionError("no header of such a length")
+    assert put(tmp_path / "odd.safetensors").network.config.num_layers == 2
+
+
 def test_several_may_be_chosen(put):
     arrays = changed(other__weight_ih_l0=np.zeros((3 * H, E), np.float32))
     arrays |= {"other.weight_hh_l0": np.zeros((3 * H, H), np.float32), "emb2.weight": np.ones((V, E), np.float32)}

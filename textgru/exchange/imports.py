@@ -98,10 +98,10 @@ def read_weights(path: Path) -> Arrays:
         if size > LARGEST_FILE:
             raise InputError(f"{path}: is larger than {LARGEST_FILE >> 30} GB")
         with path.open("rb") as file:
-            head = file.read(2)
+            head = file.read(9)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    pickled = head == b"PK" or head[:1] == b"\x80" or path.suffix in (".pt", ".pth", ".bin")
+    pickled = head[8:] != b"{" and (head[:2] in (b"PK", b"\x80\x02") or path.suffix in (".pt", ".pth", ".bin"))
     arrays = _pickled(path) if pickled else _safetensors(path)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
