@@ -1,6 +1,7 @@
 """The page with the model inside, in a real browser, from the disk."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import textgru
 from tests import browser as browsers
 from tests.texts import MIXED, sentences
 from textgru.cli import main
-from textgru.core import Session
+from textgru.core import Session, get_num_threads, set_num_threads, simd
 from textgru.errors import InputError
 from textgru.exchange import html
 from textgru.generation.sampling import Sampling
@@ -46,6 +47,8 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("html")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     found = {}
+    threads = get_num_threads()
+    set_num_threads(1)  # two that wait for each other 150 times take long where others want the CPUs
     for name, (settings, network) in MODELS.items():
         settings = {
             "max_steps": 150,
@@ -62,6 +65,7 @@ def made(tmp_path_factory):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, result.output
         found[name] = folder / name, folder / f"{name}.html"
+    set_num_threads(threads)
     return found
 
 
@@ -93,6 +97,51 @@ def test_greedy_text_is_that_of_the_command_line(browser, made, name):
             assert textgru.load(run, precision="fp32").generate(prompt, length=500, temperature=0) == expected
 
 
+def engine(file):
+    """The page's script without the page."""
+    code = re.search(r'<script type="module">(.*)</script>', file.read_text(encoding="utf-8"), re.S)[1]
+    return code.partition("// The page: what is asked for")[0]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_those_of_a_session(browser, made, name):
+    """To the bit where the CPU multiplies and adds in one instruction, as the engine does."""
+    run, file = made[name]
+    ids = textgru.load(run).tokenizer.encode(TEXT[-400:])[:250].tolist()
+    with browsers.page(browser, file.parent.as_uri()) as page:
+        page.goto(file.as_uri())
+        scores = np.array(page.evaluate(SCORES, [engine(file), ids]), np.float32)
+    for instructions in simd.supported_instruction_sets():
+        simd.set_instruction_set(instructions)
+        session, expected = Session(textgru.load(run).packed()), []
+        for token in ids:
+            session.step(token)
+            expected.append(np.array(session.logits)[0])
+        if instructions == "baseline":
+            np.testing.assert_allclose(scores, expected, atol=0.05)
+        else:
+            np.testing.assert_array_equal(scores, expected)
+
+
+SCORES = """async ([code, ids]) => {
+    const { network } = await new Function(code + "; return loaded();")();
+    const state = network.zeroState();
+    return ids.map(id => Array.from(network.step(id, state)));
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["char", "documents"])
+def test_a_penalty_counts_what_stands_before_the_text(browser, made, name):
+    run, file = made[name]
+    with browsers.page(browser, file.parent.as_uri()) as page:
+        open_page(page, file)
+        for prompt in ("The ferry", ""):
+            expected = textgru.load(run).generate(prompt, length=100, temperature=0, repetition_penalty=1.3)
+            assert write(page, prompt, max_tokens=100, temperature=0, repetition_penalty=1.3) == [expected]
+
+
 @pytest.mark.browser
 def test_it_draws_with_controls_and_seeds(browser, made):
     with browsers.page(browser, made["char"][1].parent.as_uri()) as page:
@@ -120,8 +169,7 @@ def test_it_draws_from_the_models_distribution(browser, made):
     with browsers.page(browser, file.parent.as_uri()) as page:
         open_page(page, file)
         page.wait_for_selector("#title:text('The char')")
-        code = re.search(r'<script type="module">(.*)</script>', file.read_text(encoding="utf-8"), re.S)[1]
-        counted = page.evaluate(COUNT, code.partition("// The page: what is asked for")[0])
+        counted = page.evaluate(COUNT, engine(file))
     session, ids = Session(model.packed()), model.tokenizer.encode("The")
     session.read(ids[:-1])
     session.step(int(ids[-1]))
@@ -184,6 +232,15 @@ def test_what_others_wrote_is_text(browser, made, tmp_path):
         assert page.locator("img").count() == 0
         page.locator("#settings").evaluate("one => one.open = true")
         assert len(write(page, "The", max_tokens=20)[0]) == 23
+
+
+def test_titles_that_are_no_unicode(made, tmp_path):
+    """As the command line hands over bytes that are no UTF-8."""
+    out = tmp_path / "page.html"
+    arguments = ["export", str(made["char"][0]), "--to", "html", "-o", str(out), "--title", "a\udcff"]
+    result = CliRunner().invoke(main, [*arguments, "--about", "\udcfe"])
+    assert result.exit_code == 0, result.output
+    assert "<title>a\ufffd</title>" in out.read_text(encoding="utf-8")
 
 
 def test_the_page_is_small(tmp_path):
@@ -252,15 +309,42 @@ def test_the_tokenizers_are_those_of_python(browser, made, name):
     texts = [*ODD, TEXT[-3000:], "".join(chr(c) for c in range(32, 0x500)), "".join(map(chr, range(0x2000, 0x2100)))]
     with browsers.page(browser, file.parent.as_uri()) as page:
         open_page(page, file)
-        code = re.search(r'<script type="module">(.*)</script>', file.read_text(encoding="utf-8"), re.S)[1]
-        found = page.evaluate(ENCODE, [code.partition("// The page: what is asked for")[0], texts])
-    for text, (ids, again) in zip(texts, found, strict=True):
+        found = page.evaluate(ENCODE, [engine(file), texts])
+    for text, (ids, again, singly) in zip(texts, found, strict=True):
         expected = tokenizer.encode(text)
         assert ids == expected.tolist(), text[:50]
         assert again == tokenizer.decode(expected)
+        assert singly == [tokenizer.decode([token]) for token in ids[:100]]  # some are parts of a character
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("changed", ["whole words", "no words"])
+def test_a_byte_level_tokenizer_from_elsewhere(browser, made, tmp_path, changed):
+    """One whose tokens needn't be merged, and one whose tokens reach over spaces."""
+    settings = json.loads(textgru.load(made["bpe"][0]).tokenizer.to_json())
+    if changed == "whole words":
+        settings["model"]["ignore_merges"] = True
+        settings["model"]["vocab"]["Xyzzy"] = len(settings["model"]["vocab"])
+    else:
+        settings["pre_tokenizer"]["use_regex"] = False
+    tokenizer = Tokenizer.from_json(json.dumps(settings))
+    assert tokenizer.kind == "bpe"
+    file = tmp_path / "page.html"
+    network = Network(NetworkConfig(tokenizer.vocab_size, 4, 8, 1), seed=1)
+    file.write_bytes(html.page_with_model(LanguageModel(network, tokenizer), "x"))
+    texts = [*ODD, "Xyzzy, Xyzzy and Xyz", TEXT[:6000]]
+    with browsers.page(browser, tmp_path.as_uri()) as page:
+        page.goto(file.as_uri())
+        found = page.evaluate(ENCODE, [engine(file), texts])
+    for text, (ids, again, _) in zip(texts, found, strict=True):
+        assert ids == tokenizer.encode(text).tolist(), text[:50]
+        assert again == text
 
 
 ENCODE = """async ([code, texts]) => {
     const { tokenizer } = await new Function(code + "; return loaded();")();
-    return texts.map(text => [tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text))]);
+    return texts.map(text => {
+        const ids = tokenizer.encode(text);
+        return [ids, tokenizer.decode(ids), ids.slice(0, 100).map(id => tokenizer.decode([id]))];
+    });
 }"""

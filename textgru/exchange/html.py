@@ -20,7 +20,7 @@ import numpy as np
 from textgru.core import quantize_rows
 from textgru.errors import InputError
 from textgru.language_model import LanguageModel
-from textgru.text.tokenizer import Tokenizer
+from textgru.text.tokenizer import Tokenizer, without_surrogates
 
 ALIGNED = 16  # bytes
 LARGEST_TABLE = 1024  # tokens: as in textgru.core.PackedNetwork, where the first layer's input products aren't rounded
@@ -42,6 +42,8 @@ class Titles:
 def page_with_model(model: LanguageModel, name: str, titles: Titles | None = None) -> bytes:
     """The HTML file. Raises InputError for a tokenizer that the page doesn't know."""
     titles = titles or Titles()
+    titles = Titles(*map(without_surrogates, (titles.title, titles.about, titles.licence)))
+    name = without_surrogates(name)
     page = files("textgru.server").joinpath("page")
     own = files("textgru.exchange").joinpath("browser")
     script = "\n".join(
@@ -98,7 +100,7 @@ def model_bytes(model: LanguageModel, name: str, titles: Titles) -> bytes:
         "arrays": places,
         "same": same,
     }  # fmt: skip
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     before = len(text).to_bytes(4, "little") + text
     return before + bytes(-len(before) % ALIGNED) + data
 
@@ -141,6 +143,7 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
         merges = tokenizer.settings["model"]["merges"]
         found["merges"] = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
         found["split"] = tokenizer.settings["pre_tokenizer"].get("use_regex", True)
+        found["whole_words"] = bool(tokenizer.settings["model"].get("ignore_merges"))
     return found
 
 

@@ -72,19 +72,20 @@ export class Network {
   // Reads a token: `state`, arrays of one text, is replaced; the scores (V,) of the next one are a view until the next call.
   step(token, state) {
     const { kernels, H } = this;
-    const product = (matrix, step, y) => kernels.product(matrix.rows, matrix.n, matrix.place, matrix.scale, matrix.bias, this.q, step, y);
+    const product = ({ rows, n, place, scale }, step, y, bias) => kernels.product(rows, n, place, scale, bias, this.q, step, y);
     let below = 0;
     for (let layer = 0; layer < this.L; layer++) {
       const places = this.state[layer];
       state[layer].forEach((array, i) => this.floats(places[i], H).set(array));
       if (layer === 0) this.inputProducts(token, product);
-      else product(this.matrices[`ih${layer}`], kernels.quantize(H, below, this.q), this.gi);
-      product(this.matrices[`hh${layer}`], kernels.quantize(H, places[0], this.q), this.gh);
-      kernels[this.cell](H, this.gi, this.gh, ...places);
+      else product(this.matrices[`ih${layer}`], kernels.quantize(H, below, this.q), this.gi, this.matrices[`ih${layer}`].bias);
+      const recurrent = this.matrices[`hh${layer}`];
+      product(recurrent, kernels.quantize(H, places[0], this.q), this.gh, 0);
+      kernels[this.cell](H, this.gi, this.gh, recurrent.bias, ...places);
       state[layer].forEach((array, i) => array.set(this.floats(places[i], H)));
       below = places[0];
     }
-    product(this.matrices.output, kernels.quantize(H, below, this.q), this.scores);
+    product(this.matrices.output, kernels.quantize(H, below, this.q), this.scores, this.matrices.output.bias);
     return this.floats(this.scores, this.V);
   }
 
@@ -96,7 +97,7 @@ export class Network {
     const { place, padded, scale } = this.matrices.embedding;
     kernels.look_up(E, place + token * padded, this.floats(scale, this.V)[token], this.x);
     const matrix = this.matrices.ih0;
-    if (!this.exact_table) return void product(matrix, kernels.quantize(E, this.x, this.q), this.gi);
+    if (!this.exact_table) return void product(matrix, kernels.quantize(E, this.x, this.q), this.gi, matrix.bias);
     kernels.exact_product(matrix.rows, E, matrix.place, matrix.scale, matrix.bias, this.x, this.gi);
     this.table.set(token, this.floats(this.gi, gates).slice());
   }

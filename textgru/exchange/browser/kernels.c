@@ -3,8 +3,9 @@
        clang --target=wasm32 -O3 -msimd128 -fno-builtin -ffp-contract=off -nostdlib -Wl,--no-entry -Wl,--strip-all \
            -Wl,-z,stack-size=16384 -o kernels.wasm kernels.c
 
-   Numbers are rounded where textgru.core's int8 kernels round them, so that both give the same text. Rows of integers
-   are padded with zeros to a multiple of 16. */
+   Numbers are rounded where textgru.core's kernels round them on a CPU that multiplies and adds in one instruction, so
+   that both give the same bits (but for one rounding in 2^29). Rows of integers are padded with zeros to a multiple of
+   16. */
 
 #include <stdint.h>
 #include <wasm_simd128.h>
@@ -50,24 +51,46 @@ float EXPORT(quantize)(int n, const float *x, int16_t *q)
     return step;
 }
 
-/* y (rows) = b + step * scale * (W q), W (rows, n padded) integers. */
+/* a * b + c, rounded once: the product is exact in double precision. */
+static inline float multiply_add(float a, float b, float c)
+{
+    return (float)((double)a * (double)b + (double)c);
+}
+
+/* Sums (rows) of some rows of W (rows, padded) times q; `rows` is a constant where it is called. */
+static inline __attribute__((always_inline)) void sums(const int rows, int padded, const int8_t *w, const int16_t *q,
+                                                       int32_t *sum)
+{
+    v128_t four[4];
+    for (int r = 0; r < rows; r++)
+        four[r] = wasm_i32x4_splat(0);
+    for (int i = 0; i < padded; i += 16) {
+        const v128_t low = wasm_v128_load(q + i), high = wasm_v128_load(q + i + 8);
+        for (int r = 0; r < rows; r++) {
+            const v128_t x = wasm_v128_load(w + r * padded + i);
+            four[r] = wasm_i32x4_add(four[r], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(x), low));
+            four[r] = wasm_i32x4_add(four[r], wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(x), high));
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        sum[r] = wasm_i32x4_extract_lane(four[r], 0) + wasm_i32x4_extract_lane(four[r], 1) +
+                 wasm_i32x4_extract_lane(four[r], 2) + wasm_i32x4_extract_lane(four[r], 3);
+}
+
+/* y (rows) = step * scale * (W q) + b, W (rows, n padded) integers; without b where it is 0. */
 void EXPORT(product)(int rows, int n, const int8_t *w, const float *scale, const float *b, const int16_t *q, float step,
                      float *y)
 {
     const int padded = (n + 15) & ~15;
-    for (int row = 0; row < rows; row++, w += padded) {
-        v128_t low = wasm_i32x4_splat(0), high = wasm_i32x4_splat(0);
-        for (int i = 0; i < padded; i += 16) {
-            const v128_t eight = wasm_v128_load(w + i);
-            low = wasm_i32x4_add(
-                low, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(eight), wasm_v128_load(q + i)));
-            high = wasm_i32x4_add(
-                high, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(eight), wasm_v128_load(q + i + 8)));
-        }
-        const v128_t sum = wasm_i32x4_add(low, high);
-        const int32_t total = wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1) +
-                              wasm_i32x4_extract_lane(sum, 2) + wasm_i32x4_extract_lane(sum, 3);
-        y[row] = (float)((double)total * (double)(step * scale[row]) + (double)b[row]);
+    for (int row = 0; row < rows;) {
+        int32_t sum[4];
+        const int some = rows - row >= 4 ? 4 : 1;
+        if (some == 4)
+            sums(4, padded, w, q, sum);
+        else
+            sums(1, padded, w, q, sum);
+        for (int r = 0; r < some; r++, row++, w += padded)
+            y[row] = multiply_add((float)sum[r], step * scale[row], b ? b[row] : 0.0f);
     }
 }
 
@@ -76,10 +99,10 @@ void EXPORT(exact_product)(int rows, int n, const int8_t *w, const float *scale,
 {
     const int padded = (n + 15) & ~15;
     for (int row = 0; row < rows; row++, w += padded) {
-        double sum = 0;
+        float sum = b[row];
         for (int i = 0; i < n; i++)
-            sum += (double)((float)w[i] * scale[row]) * (double)x[i];
-        y[row] = (float)(sum + (double)b[row]);
+            sum = multiply_add(x[i], (float)w[i] * scale[row], sum);
+        y[row] = sum;
     }
 }
 
@@ -90,58 +113,73 @@ void EXPORT(look_up)(int n, const int8_t *row, float scale, float *x)
         x[i] = (float)row[i] * scale;
 }
 
-/* exp in double precision: 2^k times a polynomial on [-ln 2 / 2, ln 2 / 2]. */
-static double exponential(double x)
+/* 2^k, and expm1 of what x is more than k ln 2: textgru/core/kernels/vector_math.h, whose roundings are these. */
+static inline float expm1_reduced(float x, float *power)
 {
-    x = x < -700 ? -700 : x > 700 ? 700 : x;
-    const double k = __builtin_nearbyint(x * 1.4426950408889634);
-    const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    double sum = 1;
-    for (int i = 13; i > 0; i--)
-        sum = 1 + sum * r / i;
+    const float shifter = 12582912.0f;
+    const float shifted = multiply_add(x, 1.44269504f, shifter), rounded = shifted - shifter;
+    float r = multiply_add(-rounded, 0.693359375f, x);
+    r = multiply_add(rounded, 2.12194440e-4f, r);
+    float q = 0.0013882521f;
+    q = multiply_add(q, r, 0.0083665205f);
+    q = multiply_add(q, r, 0.0416672006f);
+    q = multiply_add(q, r, 0.1666654348f);
+    q = multiply_add(q, r, 0.4999999702f);
     const union {
-        uint64_t bits;
-        double number;
-    } power = {(uint64_t)((int64_t)k + 1023) << 52};
-    return sum * power.number;
+        int32_t bits;
+        float number;
+    } two_to_k = {((int32_t)rounded + 127) << 23};
+    *power = two_to_k.number;
+    return multiply_add(r * r, q, r);
+}
+
+static inline float clamp(float x, float low, float high)
+{
+    x = x < low ? low : x;
+    return x > high ? high : x;
 }
 
 static float sigmoid(float x)
 {
-    return (float)(1 / (1 + exponential(-(double)x)));
+    float power;
+    const float e = expm1_reduced(clamp(-x, -87.0f, 89.0f), &power);
+    return 1.0f / multiply_add(1.0f + e, power, 1.0f);
 }
 
 static float hyperbolic_tangent(float x)
 {
-    const double e = exponential(2 * (double)x);
-    return (float)((e - 1) / (e + 1));
+    float power;
+    const float e = expm1_reduced(2.0f * clamp(x, -10.0f, 10.0f), &power);
+    const float expm1 = multiply_add(power, e, power - 1.0f);
+    return expm1 / (expm1 + 2.0f);
 }
 
-/* A step of n units: gi, gh (gates, n) with their biases; the states are replaced. Equations: textgru.core.GRU, LSTM, RNN. */
-void EXPORT(gru)(int n, const float *gi, const float *gh, float *h)
+/* A step of n units: gi (gates, n) with its bias, gh (gates, n) and b (gates, n), its bias; the states are replaced.
+   Equations: textgru.core.GRU, LSTM, RNN. */
+void EXPORT(gru)(int n, const float *gi, const float *gh, const float *b, float *h)
 {
     for (int i = 0; i < n; i++) {
-        const float r = sigmoid(gi[i] + gh[i]);
-        const float z = sigmoid(gi[n + i] + gh[n + i]);
-        const float candidate = hyperbolic_tangent(gi[2 * n + i] + r * gh[2 * n + i]);
-        h[i] = candidate + z * (h[i] - candidate);
+        const float r = sigmoid(gi[i] + gh[i] + b[i]);
+        const float z = sigmoid(gi[n + i] + gh[n + i] + b[n + i]);
+        const float candidate = hyperbolic_tangent(multiply_add(r, gh[2 * n + i] + b[2 * n + i], gi[2 * n + i]));
+        h[i] = multiply_add(z, h[i] - candidate, candidate);
     }
 }
 
-void EXPORT(lstm)(int n, const float *gi, const float *gh, float *h, float *c)
+void EXPORT(lstm)(int n, const float *gi, const float *gh, const float *b, float *h, float *c)
 {
     for (int i = 0; i < n; i++) {
-        const float in = sigmoid(gi[i] + gh[i]);
-        const float forget = sigmoid(gi[n + i] + gh[n + i]);
-        const float candidate = hyperbolic_tangent(gi[2 * n + i] + gh[2 * n + i]);
-        const float out = sigmoid(gi[3 * n + i] + gh[3 * n + i]);
-        c[i] = forget * c[i] + in * candidate;
+        const float in = sigmoid(gi[i] + gh[i] + b[i]);
+        const float forget = sigmoid(gi[n + i] + gh[n + i] + b[n + i]);
+        const float candidate = hyperbolic_tangent(gi[2 * n + i] + gh[2 * n + i] + b[2 * n + i]);
+        const float out = sigmoid(gi[3 * n + i] + gh[3 * n + i] + b[3 * n + i]);
+        c[i] = multiply_add(forget, c[i], in * candidate);
         h[i] = out * hyperbolic_tangent(c[i]);
     }
 }
 
-void EXPORT(rnn)(int n, const float *gi, const float *gh, float *h)
+void EXPORT(rnn)(int n, const float *gi, const float *gh, const float *b, float *h)
 {
     for (int i = 0; i < n; i++)
-        h[i] = hyperbolic_tangent(gi[i] + gh[i]);
+        h[i] = hyperbolic_tangent(gi[i] + gh[i] + b[i]);
 }

@@ -63,7 +63,7 @@ export const backend = {
         index,
         state: state.map((arrays) => arrays.map((array) => array.slice())),
         token: first.at(-1),
-        recent: wanted.prompt ? first.slice(-RECENT) : [],
+        recent: wanted.prompt ? first.slice(-RECENT) : first.slice(-1),
         random: new Random(seed + index * 0x9e3779b1),
         decode: primed(tokenizer, wanted.prompt ? first : []),
         held: "",

@@ -25,7 +25,8 @@ const DECODERS = {
 };
 
 export class Tokenizer {
-  // {kind: "char" | "byte" | "bpe", tokens, merges, eos_id, unk_id, split}; `tokens`: the text of each id ("" of none).
+  // {kind: "char" | "byte" | "bpe", tokens, merges, eos_id, unk_id, split, whole_words}; `tokens`: the text of each id ("" of
+  // none); `split`: whether words are encoded one by one; `whole_words`: whether one that is a token is no matter of merges.
   constructor(settings) {
     Object.assign(this, settings);
     if (this.kind === "char") {
@@ -47,8 +48,9 @@ export class Tokenizer {
     const spelled = (part) => Array.from(utf8.encode(part), (byte) => this.characters[byte]);
     if (this.kind === "byte") return spelled(text).map((c) => this.ids.get(c));
     const found = [];
-    for (const word of this.split ? text.match(WORDS) || [] : [text])
-      for (const part of word.length > LONGEST_WORD ? cut(word) : [word]) found.push(...this.merge(part, spelled(part)));
+    if (!this.split) return this.merge(text, spelled(text));
+    for (const word of text.match(WORDS) || [])
+      for (const part of word.length > LONGEST_WORD ? cut(word) : [word]) for (const id of this.merge(part, spelled(part))) found.push(id);
     return found;
   }
 
@@ -56,6 +58,7 @@ export class Tokenizer {
   merge(word, parts) {
     const known = this.words.get(word);
     if (known) return known;
+    if (this.whole_words && this.ids.has(parts.join(""))) parts = [parts.join("")];
     while (parts.length > 1) {
       let best = -1;
       let least = Infinity;
@@ -85,9 +88,9 @@ export class Tokenizer {
   }
 
   decode(ids) {
-    const feed = this.decoder();
-    const tail = this.kind === "char" ? "" : "";
-    return ids.map(feed).join("") + tail;
+    if (this.kind === "char") return ids.map((id) => this.tokens[id]).join("");
+    const bytes = Uint8Array.from(ids.flatMap((id) => [...this.bytes[id]]));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   }
 }
 
