@@ -159,23 +159,21 @@ def test_what_would_take_too_long_or_too_much_is_refused(serving, path, body, na
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/score", {"input": "Tam said " * 2500, "alternatives": 20}),
-        ("/v1/completions", {"max_tokens": 16000, "logprobs": 20}),
+        ("/score", {"input": "Tam said " * 1000, "alternatives": 20}),
+        ("/v1/completions", {"max_tokens": 8000, "logprobs": 20}),
     ],
 )
 def test_others_are_answered_while_something_large_is_done(serving, path, body):
-    """It doesn't hold the loop that all connections share."""
-    large = Thread(target=post, args=(serving, path, {"model": "char", **body}))
-    began, slowest = time.monotonic(), 0.0
+    """It doesn't hold the loop that all connections share: then there would be an answer or two, not hundreds."""
+    large, answers = Thread(target=post, args=(serving, path, {"model": "char", **body})), 0
     large.start()
     while large.is_alive():
-        asked = time.monotonic()
         connection = HTTPConnection("127.0.0.1", serving.port, timeout=60)
         connection.request("GET", "/health")
         assert connection.getresponse().read()
         connection.close()
-        slowest = max(slowest, time.monotonic() - asked)
-    assert slowest < 0.5 * (time.monotonic() - began)  # a fiftieth
+        answers += 1
+    assert answers > 5
 
 
 def test_another_host_name_is_refused(serving):
