@@ -7,6 +7,7 @@ import pytest
 
 import textgru
 from tests import browser as browsers
+from tests.server.conftest import SMALL
 
 pytestmark = pytest.mark.browser
 
@@ -125,6 +126,24 @@ def test_another_token_is_chosen_and_it_goes_on_from_there(page, runs):
     begun = before[: 3 + 9] + chosen
     assert written(page) == textgru.load(runs["char"]).generate(begun, length=30, temperature=0)
     assert page.locator("#alternatives").is_hidden()
+
+
+def test_digits_stand_among_the_alternatives_by_their_probability(browser, serve, tmp_path):
+    (tmp_path / "text.txt").write_text("ax" * 2000 + "a1a2" * 300)
+    textgru.train(tmp_path / "text.txt", tmp_path / "run", tokenizer="char", seed=1, **SMALL)
+    server = serve(tmp_path / "run")
+    with browsers.page(browser, server.url) as page:
+        page.goto(server.url)
+        page.fill("#prompt", "a")
+        set_up(page, max_tokens=2, temperature=0)
+        page.click("#write")
+        wait_for_end(page)
+        page.locator(".text span[data-i]").nth(0).click()
+        shown = page.locator("#alternatives button").all_text_contents()
+    parts = [float(re.search(r"([\d.]+)%$", one[1:])[1]) for one in shown]
+    assert {one[0] for one in shown} >= set("ax12")
+    assert not shown[0][0].isdigit()
+    assert parts == sorted(parts, reverse=True)
 
 
 def test_the_keyboard_alone_is_enough(page):

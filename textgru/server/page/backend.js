@@ -32,7 +32,7 @@ export const backend = {
         const tokens = found.tokens.map((text, i) => ({
           text,
           bits: -found.token_logprobs[i] / LN2,
-          alternatives: Object.entries((found.top_logprobs || [])[i] || {}).map(([other, log]) => ({ text: other, bits: -log / LN2 })),
+          alternatives: likeliestFirst((found.top_logprobs || [])[i] || {}),
         }));
         yield { index: choice.index, text: choice.text, tokens, finish_reason: choice.finish_reason };
       }
@@ -50,6 +50,12 @@ function describeModel({ id, textgru }) {
   const size = `${textgru.cell}, ${textgru.num_layers} x ${textgru.hidden_size} units`;
   const good = textgru.bits_per_char ? `, ${textgru.bits_per_char.toFixed(2)} bits a character` : "";
   return { id, description: size + good, tokenizer: textgru.tokenizer, vocab_size: textgru.vocab_size, unit: textgru.unit };
+}
+
+// Sorted here: an object keeps keys that are whole numbers before all others.
+function likeliestFirst(logs) {
+  const all = Object.entries(logs).map(([text, log]) => ({ text, bits: -log / LN2 }));
+  return all.sort((one, other) => one.bits - other.bits);
 }
 
 async function call(path, body, signal) {
