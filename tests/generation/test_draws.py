@@ -107,8 +107,8 @@ def test_log_probabilities_are_those_of_the_network():
     rows = rows_of(packed, 3)
     draws = Draws(packed, Sampling(0.5, top_k=4), never=3)
     draws.draw(rows, 8)
-    draws.draw(rows, 8)
-    got = draws.log_probabilities(rows)
+    draws.draw(rows, 8, log_probabilities=True)
+    got = np.array([row.log_probabilities for row in rows]).T
     again = rows_of(packed, 3)
     first = Draws(packed, Sampling(0.5, top_k=4), never=3)
     first.draw(again, 8)

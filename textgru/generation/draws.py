@@ -47,6 +47,7 @@ class Row:
     memory: Memory
     matcher: Matcher | None = None
     drawn: list[int] = field(default_factory=list)  # in the last call
+    log_probabilities: list[float] = field(default_factory=list)  # theirs, where they were asked for
     _before: tuple[Arrays, int, Memory, Any] | None = None  # with the random state, before those were drawn
 
 
@@ -76,9 +77,10 @@ class Draws:
         self._session, self._sampler = self._room(1)
         self._scorer: Session | None = None
 
-    def draw(self, rows: Sequence[Row], most: int) -> int:
+    def draw(self, rows: Sequence[Row], most: int, *, log_probabilities: bool = False) -> int:
         """Draws up to `most` tokens for each row, as many as take a hundredth of a second, or one where they have to
-        match something, and returns how many.
+        match something, and returns how many. Where asked for, with the natural logarithms of the network's
+        probabilities for them, in the softmax of all its scores, without any sampling control.
 
         Raises TextgruError where the scores make no distribution.
         """
@@ -91,13 +93,15 @@ class Draws:
         for row in rows:
             row._before = (row.state, row.token, row.memory, row.rng.bit_generator.state)
         began = perf_counter()
-        drawn = self._tokens(self._session, self._sampler, rows, n)
+        drawn, losses = self._tokens(self._session, self._sampler, rows, n, log_probabilities)
         seconds = perf_counter() - began
         if seconds < LONGEST_AT_A_TIME / 2:
             self._at_a_time *= 2
         elif seconds > TOO_LONG:
             self._at_a_time = max(1, n // 2)
         self._take(self._session, self._sampler, rows, drawn)
+        for row, logs in zip(rows, [] if losses is None else (-losses.T).tolist(), strict=losses is not None):
+            row.log_probabilities = logs
         self._rows = list(rows)
         return n
 
@@ -115,37 +119,22 @@ class Draws:
         if used:
             session, sampler = self._room(1)
             self._hold(session, sampler, [row])
-            self._take(session, sampler, [row], self._tokens(session, sampler, [row], used))
+            self._take(session, sampler, [row], self._tokens(session, sampler, [row], used)[0])
 
-    def log_probabilities(self, rows: Sequence[Row]) -> np.ndarray:
-        """The natural logarithms (n, B) of the network's probabilities for the tokens that were drawn last, in the
-        softmax of all its scores, without any sampling control."""
-        scorer, tokens, targets = self._again(rows)
-        losses: np.ndarray = -scorer.losses(tokens, targets)
-        return losses
-
-    def alternatives(self, rows: Sequence[Row], top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same (n, B) float64; and the `top` likeliest tokens (n, B, top) intp where those were drawn, the
-        likeliest first, with the natural logarithms of their probabilities (n, B, top) float64."""
-        scorer, tokens, targets = self._again(rows)
-        shape = (*targets.shape, min(top, self.packed.vocab_size))
-        drawn, ids, logs = np.empty(targets.shape), np.empty(shape, np.intp), np.empty(shape)
-        for t, (read, target) in enumerate(zip(tokens, targets, strict=True)):
-            scorer.step(read)
-            ids[t], logs[t], of_all = likeliest(scorer.logits, shape[-1])
-            drawn[t] = scorer.logits[np.arange(len(target)), target] - of_all
-        return drawn, ids, logs
-
-    def _again(self, rows: Sequence[Row]) -> tuple[Session, np.ndarray, np.ndarray]:
-        """A session where the rows were before the last call of `draw`, the tokens (n, B) that they read then, and
-        those (n, B) that were drawn after them."""
+    def alternatives(self, rows: Sequence[Row], top: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `top` likeliest tokens (n, B, top) intp where those were drawn that were drawn last, the likeliest first,
+        with the natural logarithms of their probabilities (n, B, top) float64. Reads the tokens once more."""
         before = [row._before for row in rows if row._before is not None]
         if self._scorer is None or self._scorer.rows != len(rows):
             self._scorer = Session(self.packed, len(rows))
         self._scorer.state = _together([state for state, *_ in before])
-        targets = np.array([row.drawn for row in rows], np.intp).T.copy()
-        tokens = np.concatenate([np.array([[token for _, token, *_ in before]], np.intp), targets[:-1]])
-        return self._scorer, tokens, targets
+        tokens = np.array([[token, *row.drawn[:-1]] for row, (_, token, *_) in zip(rows, before, strict=True)], np.intp)
+        shape = (tokens.shape[1], len(rows), min(top, self.packed.vocab_size))
+        ids, logs = np.empty(shape, np.intp), np.empty(shape)
+        for t, read in enumerate(tokens.T.copy()):
+            self._scorer.step(read)
+            ids[t], logs[t], _ = likeliest(self._scorer.logits, shape[-1])
+        return ids, logs
 
     def _room(self, rows: int) -> tuple[Session, Sampler | None]:
         """What draws for this many rows."""
@@ -161,8 +150,11 @@ class Draws:
             memories = [row.memory for row in rows]
             sampler.recall([(one.tokens, one.drawn, begin if one.mu is None else one.mu) for one in memories])
 
-    def _tokens(self, session: Session, sampler: Sampler | None, rows: Sequence[Row], n: int) -> np.ndarray:
-        """n tokens (n, B) for each row of the session, which reads all but the last."""
+    def _tokens(
+        self, session: Session, sampler: Sampler | None, rows: Sequence[Row], n: int, return_losses: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """n tokens (n, B) for each row of the session, which reads all but the last, and their losses (n, B) or
+        None."""
         tokens = np.array([row.token for row in rows], np.intp)
         if self.sampling.greedy:
             u = np.zeros((n, len(rows)))
@@ -172,8 +164,12 @@ class Draws:
         try:
             if self._constrained:
                 assert sampler is not None
-                return self._matching(session, sampler, rows, tokens, u[0])[None]
-            return session.generate(tokens, u, self.sampling.temperature or 1.0, never, sampler=sampler)
+                drawn = self._matching(session, sampler, rows, tokens, u[0])[None]
+                return drawn, _losses(session.logits, drawn[0])[None] if return_losses else None
+            temperature = self.sampling.temperature or 1.0
+            if return_losses:
+                return session.generate(tokens, u, temperature, never, sampler=sampler, return_losses=True)
+            return session.generate(tokens, u, temperature, never, sampler=sampler), None
         except ValueError as error:
             raise TextgruError(NOTHING_LEFT if self.sampling.banned else NOT_FINITE) from error
 
@@ -206,6 +202,14 @@ class Draws:
             row.token = row.drawn[-1]
             tokens = np.concatenate([row.memory.tokens, drawn[:, i]])[-self._kept :]
             row.memory = Memory(tokens, row.memory.drawn + len(drawn), None if memories is None else memories[i][2])
+
+
+def _losses(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """The negative log-likelihood (B,) float64 of tokens (B,) in the softmax of scores (B, V)."""
+    scores = logits.astype(np.float64)
+    largest = scores.max(axis=1)
+    of_all = largest + np.log(np.exp(scores - largest[:, None]).sum(axis=1))
+    return np.asarray(of_all - scores[np.arange(len(tokens)), tokens])
 
 
 def _together(states: Sequence[Arrays]) -> Arrays:

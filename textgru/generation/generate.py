@@ -124,18 +124,15 @@ class Pieces(Iterator[Piece]):
         for text in texts:
             text.go_on()
         rows = [text.row for text in texts]
-        self._draws.draw(rows, max(text.left for text in texts))
-        if self._scores:
-            for text, scores in zip(texts, self._draws.log_probabilities(rows).T, strict=True):
-                text.log_probabilities = scores.tolist()
+        self._draws.draw(rows, max(text.left for text in texts), log_probabilities=self._scores)
         for text in texts:
-            text.new = "".join(text.read())
+            text.new = text.read_all()
             text.shown = text.ready
             if text.number == 0:
                 self._draws.take_back(text.row, text.ready)  # its random numbers may be the caller's
 
     def _piece(self, text: Text) -> Piece:
-        scores = text.log_probabilities[: text.ready] if self._scores else None
+        scores = text.row.log_probabilities[: text.ready] if self._scores else None
         return Piece(text.number, text.new, text.row.drawn[: text.ready], scores, text.finish_reason)
 
 

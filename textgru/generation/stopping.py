@@ -96,8 +96,6 @@ class Finder:
 
     def feed(self, text: str) -> str:
         """What can be shown, now that a token's text has come."""
-        if self._only_strings and not (self._held or self.finish_reason) and self._firsts.isdisjoint(text):
-            return text  # nothing begins in it
         if not text or self.finish_reason:
             return ""
         new = len(text) + self._held  # characters that are not shown yet
@@ -111,6 +109,17 @@ class Finder:
         ready = self._text[len(self._text) - new : len(self._text) - self._held]
         self._text = self._text[max(0, len(self._text) - max(self._kept, self._held)) :]
         return self._limited(ready)
+
+    def feed_all(self, texts: list[str]) -> list[str]:
+        """What can be shown after each of several tokens' texts, as far as the text goes."""
+        if self._only_strings and not (self._held or self.finish_reason) and self._firsts.isdisjoint("".join(texts)):
+            return texts
+        ready = []
+        for text in texts:
+            ready.append(self.feed(text))
+            if self.finish_reason:
+                break
+        return ready
 
     def rest(self) -> str:
         """What was held back, at the end of a text that no more comes of."""

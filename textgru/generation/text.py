@@ -22,7 +22,7 @@ class Text:
 
     `row`: what its tokens are drawn for; `left`: how many more there may be; `finish_reason`: None until it has ended.
     `ready`: for how many of the tokens drawn last there is a text; `shown`: for how many of them it has been shown.
-    `new`, `log_probabilities`: of those drawn last, for who takes them all at once.
+    `new`: of those drawn last, for who takes them all at once.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class Text:
         self.finish_reason: FinishReason | None = "length" if nothing else None
         self.ready = self.shown = 0
         self.new = ""
-        self.log_probabilities: list[float] = []
         before, replayed = start.recent[-DECODED:-REPLAYED], start.recent[-REPLAYED:]
         self._decoder = tokenizer.decoder(np.array(before, np.intp) if start.recent else None)
         for token in replayed:
@@ -59,14 +58,9 @@ class Text:
         if matcher is not None and matcher.left_out:
             ends = 0
         of_text = tokens[: min(ends, self.left)]
-        if finder is None:
-            ready = [feed(token) for token in of_text]
-        else:
-            ready = []
-            for token in of_text:
-                ready.append(finder.feed(feed(token)))
-                if finder.finish_reason:
-                    break
+        ready = [feed(token) for token in of_text]
+        if finder is not None:
+            ready = finder.feed_all(ready)
             self.finish_reason = finder.finish_reason
         if not self.finish_reason and ends < min(len(tokens), self.left):
             self.finish_reason = "eos" if tokens[ends] == self._eos and matcher is None else "stop"
@@ -80,6 +74,16 @@ class Text:
             ready[-1] += self.rest()
         self.ready, self.shown = len(ready), 0
         return ready
+
+    def read_all(self) -> str:
+        """The same at once."""
+        tokens = self.row.drawn
+        goes_on = len(tokens) < self.left and self._ends.isdisjoint(tokens)
+        if not goes_on or self._finder is not None or self.row.matcher is not None:
+            return "".join(self.read())
+        self.left -= len(tokens)
+        self.ready, self.shown = len(tokens), 0
+        return self._decoder.feed_all(tokens)
 
     def rest(self) -> str:
         """What is held back as the possible beginning of a stop string."""

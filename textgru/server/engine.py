@@ -236,15 +236,17 @@ class Engine:
         for _, text, _ in members:
             text.go_on()
         try:
-            group.draws.draw([text.row for _, text, _ in members], max(text.left for _, text, _ in members))
-            told = self._scores(group)
+            scored = any(job.alternatives is not None for job, _, _ in members)
+            rows = [text.row for _, text, _ in members]
+            group.draws.draw(rows, max(text.left for _, text, _ in members), log_probabilities=scored)
+            told = self._alternatives(group)
         except TextgruError as error:
             self._groups.remove(group)
             self._deliver([(job, Drawn(error=error)) for job, _, _ in members])
             return
         found, now = [], monotonic()
         for i, (job, text, speller) in enumerate(members):
-            shown = "".join(text.read())
+            shown = text.read_all()
             reason = text.finish_reason
             if not reason and now >= job.until:
                 shown, reason = shown + text.rest(), "length"
@@ -252,7 +254,7 @@ class Engine:
             if speller is None:
                 found.append((job, Drawn(shown, tokens, finish_reason=reason)))
             else:
-                logs, alternatives = told[i]
+                logs, alternatives = text.row.log_probabilities, told.get(i, [])
                 texts = [speller.feed(token) for token in tokens]
                 n = len(tokens)
                 found.append((job, Drawn(shown, tokens, texts, logs[:n], alternatives[:n], reason)))
@@ -264,27 +266,20 @@ class Engine:
             self._groups.remove(group)
         self._deliver(found)
 
-    def _scores(self, group: _Group) -> dict[int, tuple[list[float], list[list[tuple[int, float]]]]]:
-        """For each member that asked: the logarithms of its tokens' probabilities, and the likeliest tokens."""
-        asked = [i for i, (job, _, _) in enumerate(group.members) if job.alternatives is not None]
+    def _alternatives(self, group: _Group) -> dict[int, list[list[tuple[int, float]]]]:
+        """For each member that asked: the likeliest tokens in the place of each that was drawn, with the logarithms of
+        their probabilities."""
+        asked = [(i, job.alternatives) for i, (job, _, _) in enumerate(group.members) if job.alternatives]
         if not asked:
             return {}
-        rows = [group.members[i][1].row for i in asked]
-        wanted = [group.members[i][0].alternatives or 0 for i in asked]
-        if not any(wanted):
-            return {
-                i: (logs.tolist(), []) for i, logs in zip(asked, group.draws.log_probabilities(rows).T, strict=True)
-            }
-        drawn, ids, logs = group.draws.alternatives(rows, max(wanted))
+        rows = [group.members[i][1].row for i, _ in asked]
+        ids, logs = group.draws.alternatives(rows, max(most for _, most in asked))
         return {
-            i: (
-                drawn[:, b].tolist(),
-                [
-                    list(zip(row_ids[:most].tolist(), row_logs[:most].tolist(), strict=True))
-                    for row_ids, row_logs in zip(ids[:, b], logs[:, b], strict=True)
-                ],
-            )
-            for b, (i, most) in enumerate(zip(asked, wanted, strict=True))
+            i: [
+                list(zip(row_ids[:most].tolist(), row_logs[:most].tolist(), strict=True))
+                for row_ids, row_logs in zip(ids[:, b], logs[:, b], strict=True)
+            ]
+            for b, (i, most) in enumerate(asked)
         }
 
 

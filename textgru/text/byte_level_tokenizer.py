@@ -151,6 +151,9 @@ class _ByteDecoder(StreamDecoder):
     def feed(self, token: int) -> str:
         return self._utf8.decode(self._bytes[token])
 
+    def feed_all(self, tokens: list[int]) -> str:
+        return self._utf8.decode(b"".join(map(self._bytes.__getitem__, tokens)))
+
 
 def _is_byte_level(settings: dict[str, Any]) -> bool:
     """Whether these are the settings of a byte-level BPE all of whose tokens stand for bytes."""

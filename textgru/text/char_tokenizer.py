@@ -87,6 +87,9 @@ class _CharDecoder(StreamDecoder):
     def feed(self, token: int) -> str:
         return self._characters[token]
 
+    def feed_all(self, tokens: list[int]) -> str:
+        return "".join(map(self._characters.__getitem__, tokens))
+
 
 def _is_char(settings: dict[str, Any]) -> bool:
     """Whether these are the settings of a CharTokenizer, but for its vocabulary."""

@@ -34,6 +34,10 @@ class StreamDecoder(ABC):
     def feed(self, token: int) -> str:
         """The text that is complete with this token; it may be empty."""
 
+    def feed_all(self, tokens: list[int]) -> str:
+        """The text that is complete with these tokens."""
+        return "".join(map(self.feed, tokens))
+
 
 class Tokenizer(ABC):
     """What all tokenizers do. Make one with `Tokenizer.train`, `Tokenizer.load` or `Tokenizer.from_json`.

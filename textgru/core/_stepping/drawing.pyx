@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from textgru.core._stepping.call cimport take
 from textgru.core._stepping.controls cimport Controls, History, Left, Scratch, apply, remember
-from textgru.core._support.typed_kernels cimport boltzmann, largest
+from textgru.core._support.typed_kernels cimport boltzmann, cross_entropy, largest
 
 
 cdef char* _lay_out(Scratch* scratch, const Controls* c, Py_ssize_t item, char* room) noexcept nogil:
@@ -45,6 +45,24 @@ cdef Py_ssize_t draw(
         remember(how.controls, history, token)
         if how.controls.mirostat_tau > 0:
             history.mu -= how.controls.mirostat_eta * (-log2(p[place] / total) - how.controls.mirostat_tau)
+    return token
+
+
+cdef Py_ssize_t draw_step(
+    const Drawing* how, Py_ssize_t i, Py_ssize_t B, Py_ssize_t row, int rank, Py_ssize_t n, floating* logits, double u,
+    floating* p,
+) noexcept nogil:
+    cdef Py_ssize_t token
+    cdef floating unwanted = 0
+    if how.losses == NULL:
+        return draw(how, row, rank, n, logits, u, p)
+    if how.never >= 0:
+        unwanted = logits[how.never]
+    token = draw(how, row, rank, n, logits, u, p)
+    if how.never >= 0:
+        logits[how.never] = unwanted
+    if token >= 0:
+        how.losses[i * B + row] = cross_entropy(n, logits, token, 1, <floating*>NULL)
     return token
 
 

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from textgru.core._products.products cimport TEXTGRU_PACKED_COLUMNS
 from textgru.core._stepping.call cimport Call, take
-from textgru.core._stepping.drawing cimport Drawing, draw
+from textgru.core._stepping.drawing cimport Drawing, draw_step
 from textgru.core._stepping.panels cimport Left, left_bytes, left_of, multiply
 from textgru.core._stepping.weights cimport FP64, LayerWeights, Weights
 from textgru.core._support.team cimport team_rank, team_size, team_wait
@@ -281,8 +281,8 @@ cdef void _generate(
             thread.first + thread.rows * thread.share // thread.shares,
             thread.first + thread.rows * (thread.share + 1) // thread.shares,
         ):
-            token = draw(
-                how, b, team_rank(), w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b],
+            token = draw_step(
+                how, i, call.rows, b, team_rank(), w.V, <floating*>call.logits + b * row_size, u[i * call.rows + b],
                 <floating*>thread.p)
             out[i * call.rows + b] = token
             if token < 0:

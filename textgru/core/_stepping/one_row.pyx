@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from textgru.core._products.products cimport TEXTGRU_PACKED_COLUMNS
 from textgru.core._stepping.call cimport Call, take
-from textgru.core._stepping.drawing cimport Drawing, draw
+from textgru.core._stepping.drawing cimport Drawing, draw_step
 from textgru.core._stepping.panels cimport Left, left_bytes, left_of, multiply
 from textgru.core._stepping.weights cimport FP64, Matrix, Weights
 from textgru.core._support.team cimport team_arrive, team_await, team_rank, team_size, team_wait
@@ -169,22 +169,23 @@ cdef void _generate(
     Call* call, Py_ssize_t token, Py_ssize_t n, const double* u, const Drawing* how, Py_ssize_t* out, bint* failed,
     floating* logits,
 ) noexcept nogil:
-    """Every thread draws for itself, the same token; or with controls, which remember what was drawn, one for all.
-    Where there is nothing to draw they go on together to the end."""
+    """Every thread draws for itself, the same token; or one for all: with controls, which remember what was drawn, or
+    losses. Where there is nothing to draw they go on together to the end."""
     cdef Thread thread
     cdef Py_ssize_t i
     cdef int rank = team_rank()
+    cdef bint by_one = how.controls != NULL or how.losses != NULL
     _begin(&thread, call)
     _recurrent_of_state(&thread, <floating*>call.states[0])
     for i in range(n):
         _step(&thread, token, i + 1 < n, logits)
-        if how.controls == NULL or rank == 0:
-            token = draw(how, 0, rank, call.w.V, logits, u[i], <floating*>thread.p)
+        if not by_one or rank == 0:
+            token = draw_step(how, i, 1, 0, rank, call.w.V, logits, u[i], <floating*>thread.p)
         if rank == 0:
             out[i] = token
             if token < 0:
                 failed[0] = True
-        if how.controls != NULL:
+        if by_one:
             team_wait(call.together)
             token = out[i]
         token = max(token, <Py_ssize_t>0)

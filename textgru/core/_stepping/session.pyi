@@ -1,3 +1,5 @@
+from typing import Literal, overload
+
 import numpy as np
 
 from textgru.core._stepping.packed_network import PackedNetwork
@@ -20,6 +22,7 @@ class Session:
     def step(self, tokens: np.ndarray | int) -> None: ...
     def read(self, tokens: np.ndarray) -> None: ...
     def losses(self, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray: ...
+    @overload
     def generate(
         self,
         tokens: np.ndarray | int,
@@ -28,5 +31,17 @@ class Session:
         never: int = -1,
         *,
         sampler: Sampler | None = None,
+        return_losses: Literal[False] = False,
     ) -> np.ndarray: ...
+    @overload
+    def generate(
+        self,
+        tokens: np.ndarray | int,
+        u: np.ndarray,
+        temperature: float = 1.0,
+        never: int = -1,
+        *,
+        sampler: Sampler | None = None,
+        return_losses: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
     def draw(self, temperature: float, u: np.ndarray | float) -> np.ndarray | int: ...

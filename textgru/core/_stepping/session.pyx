@@ -142,18 +142,20 @@ cdef class Session:
             self._read(read, wanted, result)
         return result.reshape(shape)
 
-    def generate(self, tokens, u, temperature=1.0, never=-1, *, sampler=None):
+    def generate(self, tokens, u, temperature=1.0, never=-1, *, sampler=None, return_losses=False):
         """Each row reads a token, draws the next one and reads it, and so on: len(u) new tokens, (n, B) intp.
 
         tokens (B,) intp. Each is drawn as by `draw` with its number in u (n, B) float64, in [0, 1); the last ones are
         not read. The token `never`, unless it is -1, is not drawn. With a `sampler`, a Sampler of as many rows, its
-        controls apply in place of the temperature, and it takes note of what is drawn. Raises as step and draw; the
+        controls apply in place of the temperature, and it takes note of what is drawn. With `return_losses` a tuple:
+        those, and the negative log-likelihood (n, B) of each in the softmax of all scores, whatever the controls, in
+        nats, float64. Raises as step and draw; the
         state is then that of rows which have read rubbish.
         """
         cdef Drawing how
         how.never = self._token("never", never, -1)
         how.temperature = check_number("temperature", temperature, above=0.0)
-        how.controls = NULL
+        how.controls, how.losses = NULL, NULL
         if sampler is not None:
             self._check_sampler(sampler)
         flat = self.rows == 1 and isinstance(u, np.ndarray) and u.ndim == 1
@@ -165,10 +167,13 @@ cdef class Session:
         if not ((numbers >= 0) & (numbers < 1)).all():
             raise ValueError("u: expected numbers from 0 to below 1")
         drawn = np.empty(numbers.shape, np.intp)
+        losses = np.empty(numbers.shape)
+        if return_losses:
+            how.losses = <double*>_start(losses)
         if numbers.size and self._generate(
                 tokens, numbers.reshape(-1, self.rows), drawn.reshape(-1, self.rows), how, sampler):
             raise ValueError(NOTHING_TO_DRAW)
-        return drawn
+        return (drawn, losses) if return_losses else drawn
 
     def draw(self, temperature, u):
         """For each row a token (B,) intp, drawn from softmax(its logits / temperature): the first whose cumulative
@@ -178,7 +183,8 @@ cdef class Session:
         distribution: with NaN or infinity among them, or nothing else than -infinity.
         """
         cdef Drawing how
-        how.temperature, how.never, how.controls = check_number("temperature", temperature, above=0.0), -1, NULL
+        how.temperature, how.never = check_number("temperature", temperature, above=0.0), -1
+        how.controls, how.losses = NULL, NULL
         flat = self.rows == 1 and not isinstance(u, np.ndarray)
         numbers = np.array([check_number("u", u, 0.0, 1.0)]) if flat else u
         check_array("u", numbers, np.dtype(np.float64), (self.rows,))
