@@ -140,6 +140,12 @@ def test_the_likeliest_texts(model):
         len("The ferry") - 1 :
     ].sum()
     assert found[0][1].log_probability == pytest.approx(-loss, abs=1e-3)
+    ends = model.beam_search("The ferry", width=8, n_best=3, length=60, stop=["an", "r"], stop_at="line")
+    assert "stop" in {one.finish_reason for _, one in ends}
+    for text, one in ends:
+        whole = model.tokenizer.decode(list(one.tokens))
+        assert whole.removeprefix(text) in ({"an", "r", "\n"} if one.finish_reason == "stop" else {""})
+        assert not any(end in text for end in ("an", "r", "\n"))
     ((greedy, _),) = model.beam_search("The ferry", width=1, length=20)
     assert greedy == "".join(model.stream("The ferry", temperature=0, length=20))
     ((rest, _),) = model.beam_search(" crossed", state=model.prime("The ferry"), width=4, length=20)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -18,12 +18,13 @@ from textgru.analysis.line_scores import LineScore, LineScorer
 from textgru.analysis.surprisal import Surprisals, joined, surprisals
 from textgru.core import PackedNetwork
 from textgru.errors import InputError, percent
-from textgru.generation.beam import BeamSettings, Hypothesis, beam_search
+from textgru.generation.beam import BeamSettings, Hypothesis, StopStrings, beam_search
 from textgru.generation.draws import Row
 from textgru.generation.generate import Pieces, random_numbers
 from textgru.generation.settings import GenerationSettings, Settings
 from textgru.generation.starts import Start, begin, follow
 from textgru.generation.state import RandomState, State, start_of, state_of
+from textgru.generation.stopping import Stopping
 from textgru.generation.stream import Stream
 from textgru.generation.text import text_of
 from textgru.model.network import Network
@@ -189,17 +190,24 @@ class LanguageModel:
         n_best: int = 1,
         length: int = 500,
         length_penalty: float = 0.6,
+        stop: str | Sequence[str] = (),
+        stop_at: Literal["document", "line"] = "document",
     ) -> list[tuple[str, Hypothesis]]:
         """The likeliest texts after the prompt, as far as a beam of this width finds them, the best first: the new text
-        of each, and its tokens, log-probability, score and reason to end (textgru.generation.beam).
+        of each, and its tokens, log-probability, score and reason to end (textgru.generation.beam). A text ends before
+        the first of the strings of `stop`, or with stop_at "line" before the next line end, which are not in it.
 
         Raises InputError (a ValueError) for values that can't be.
         """
         settings = BeamSettings(width, n_best, length, length_penalty)
+        stopping = Stopping(length, stop=(stop,) if isinstance(stop, str) else tuple(stop), stop_at=stop_at)
         start = self._start(_checked(prompt), state)
         tokenizer = self.tokenizer
-        found = beam_search(self.packed(), start, settings, eos=tokenizer.eos_id, never=tokenizer.unk_id)
-        return [(text_of(tokenizer, start, one.tokens), one) for one in found]
+        found = beam_search(
+            self.packed(), start, settings, eos=tokenizer.eos_id, never=tokenizer.unk_id,
+            stop=StopStrings.of(stopping, tokenizer),
+        )  # fmt: skip
+        return [(text_of(tokenizer, start, one.tokens, stopping), one) for one in found]
 
     def prime(self, text: str = "", state: State | None = None) -> State:
         """The state after a text, for stream; after `state` and the text, if one is given. Without both it is where

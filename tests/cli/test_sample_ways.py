@@ -104,6 +104,8 @@ def test_the_likeliest_texts(cli, run, model):
     lines = [json.loads(line) for line in cli("sample", run, *options, "--json").stdout.splitlines()]
     assert [line["text"] for line in lines] == [text for text, _ in found]
     assert [line["score"] for line in lines] == [one.score for _, one in found]
+    first = model.beam_search("The", width=6, length=20, stop="e")[0]
+    assert cli("sample", run, *options[:4], "-n", 20, "--stop", "e").stdout == "The" + first[0] + "\n"
 
 
 def test_what_makes_no_sense_is_one_line(fails, run, tmp_path):
@@ -111,7 +113,11 @@ def test_what_makes_no_sense_is_one_line(fails, run, tmp_path):
     (tmp_path / "latin").write_bytes("né".encode("latin-1"))
     for options, message in (
         (["-p", "a", "--prompts", "x"], "--prompt and --prompts: give one of them"),
-        (["--beams", "2", "--temp", "1", "--stop", "a"], "--beams draws nothing: leave out --stop, --temperature"),
+        (
+            ["--beams", "2", "--temp", "1", "--stop-byte", "9"],
+            "--beams draws nothing: leave out --stop-byte, --temperature",
+        ),
+        (["--beams", "2", "--stop-at", "sentence"], "--beams: texts end at a document, a line or a --stop"),
         (["--beams", "2", "--n-best", "3"], "n_best: expected at most the width of the beam, 2, got 3"),
         (["--n-best", "2"], "--n-best: only with --beams N"),
         (["--novel"], "--novel: only with --lines"),
@@ -146,10 +152,21 @@ def test_banned_texts_and_biased_tokens(cli, fails, run):
     biased = cli("sample", run, "-n", 200, "-s", 1, "--logit-bias", "w=5", "--logit-bias", "#2=-1").stdout
     assert biased.count("w") > 2 * plain.count("w") + 10
     assert "--ban: no token of the model has 漢 in it" in fails("sample", run, "--ban", "漢")
+    message = fails("sample", run, "--dry-sequence-breaker", "漢")
+    assert "--dry-sequence-breaker: no token of the model has 漢 in it" in message
     assert "--logit-bias: th is not one token of the model" in fails("sample", run, "--logit-bias", "th=1")
     for odd in ("w", "w=", "=1", "w=x", "w=nan"):
         assert "--logit-bias: expected TEXT=X or #N=X, X a number" in fails("sample", run, "--logit-bias", odd)
     assert "--logit-bias: expected a token from 0 to" in fails("sample", run, "--logit-bias", "#9999=1")
+
+
+def test_repetitions_are_not_looked_for_across_a_breaker(cli, run, model):
+    dry = ["-n", 300, "-s", 1, "--dry-multiplier", 3]
+    plain = cli("sample", run, *dry).stdout
+    broken = cli("sample", run, *dry, "-e", "--dry-sequence-breaker", r"\n", "--dry-sequence-breaker", " ").stdout
+    ids = [int(model.tokenizer.encode(text)[0]) for text in "\n "]
+    assert broken == model.generate(length=300, seed=1, dry_multiplier=3.0, dry_breakers=ids) + "\n"
+    assert broken != plain
 
 
 def test_novelty_is_reported_after_the_text(cli, fails, run):

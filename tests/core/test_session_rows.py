@@ -5,7 +5,7 @@ import pytest
 
 from tests.core.cells import every_cell
 from tests.core.networks import network, random_state, random_tokens
-from textgru.core import PackedNetwork, Session, set_num_threads, simd
+from textgru.core import PackedNetwork, Sampler, Session, set_num_threads, simd
 from textgru.core._stepping.sharing import set_fewest_rows_each
 
 MOST = 64
@@ -36,7 +36,14 @@ def everything(packed, state, tokens, u):
     session.step(tokens[0])
     results["step"] = session.logits[None].copy()
     results["drawn"] = session.draw(0.9, u[0].copy())[None]
-    results["generated"] = session.generate(tokens[0].copy(), u, 0.9)
+    before = session.state
+    results["generated"], results["its losses"] = session.generate(tokens[0].copy(), u, 0.9, 3, return_losses=True)
+    session.state = before
+    again = session.generate(tokens[0].copy(), u, sampler=Sampler(packed.vocab_size, rows, temperature=0.9, banned=[3]))
+    np.testing.assert_array_equal(again, results["generated"])
+    session.state = before
+    read = np.concatenate([tokens[:1], results["generated"][:-1]])
+    np.testing.assert_array_equal(session.losses(read, results["generated"]), results["its losses"])
     results |= {f"state {i}": array for i, array in enumerate(session.state)}
     return results
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from textgru.errors import InputError
-from textgru.generation.beam import BeamSettings, beam_search
+from textgru.generation.beam import BeamSettings, StopStrings, beam_search
 from textgru.generation.draws import read_prompt
 from textgru.generation.starts import Start
 from textgru.model.config import NetworkConfig
@@ -81,6 +81,30 @@ def test_a_wider_beam_is_no_worse_here_and_all_of_it_is_returned():
     assert len({one.tokens for one in found}) == 8
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert search(made, width=3, length=0)[0].tokens == ()
+
+
+@pytest.mark.parametrize("width", [3, 256])
+def test_texts_that_end_with_a_stop_string(width):
+    """Token i stands for the letter i of "abcde": a text ends with the first "bb" or "d", across tokens too."""
+    made, letters = network(), "abcde"
+    packed, start = made.pack(), Start(read_prompt(made.pack(), PROMPT), int(PROMPT[-1]), ())
+    stop = StopStrings(["bb", "d"], [letter.encode() for letter in letters])
+    found = beam_search(packed, start, BeamSettings(width, n_best=3, length=LENGTH), eos=EOS, never=NEVER, stop=stop)
+    for one in found:
+        written = "".join(letters[token] for token in one.tokens)
+        assert (one.finish_reason == "stop") == written.endswith(("bb", "d"))
+        assert not any(end in written[:-1] for end in ("bb", "d"))
+    texts = {}
+    for tokens, _ in every_text(made, LENGTH, EOS):
+        written = "".join(letters[token] for token in tokens)
+        ends = [i + len(end) for end in ("bb", "d") if (i := written.find(end)) >= 0]
+        cut = tokens[: min(ends, default=len(tokens))]
+        whole = np.array([*PROMPT, *cut])[:, None]
+        losses, _ = made.losses(whole[:-1].copy(), whole[1:].copy(), made.initial_state(1))
+        texts[cut] = -losses[len(PROMPT) - 1 :].sum() / ((5 + len(cut)) / 6) ** 0.6
+    if width == 256:  # it holds all texts that there are
+        assert [one.tokens for one in found] == sorted(texts, key=lambda tokens: -texts[tokens])[:3]
+    assert "stop" in {one.finish_reason for one in found}
 
 
 def test_what_cannot_be_is_named():

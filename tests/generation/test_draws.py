@@ -119,3 +119,29 @@ def test_log_probabilities_are_those_of_the_network():
             np.array(tokens[:-1])[:, None].copy(), np.array(tokens[1:])[:, None].copy(), network.initial_state(1)
         )
         np.testing.assert_allclose(got[:, i], -losses[-8:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
+def test_alternatives_are_the_likeliest_of_the_network_itself(sampling):
+    """At each place where a token was drawn last, whatever the controls; and the rows go on as if nobody had asked."""
+    network = Network(NetworkConfig(17, 8, 33, 2), seed=1)
+    rows, wanted = rows_of(network.pack(), 3), rows_of(network.pack(), 3)
+    draws, others = Draws(network.pack(), sampling), Draws(network.pack(), sampling)
+    for _ in range(2):
+        before = [row.token for row in rows]
+        states = [row.state for row in rows]
+        assert draws.draw(rows, 6, log_probabilities=True) == others.draw(wanted, 6) == 6
+        ids, logs = draws.alternatives(rows, 5)
+        assert ids.shape == logs.shape == (6, 3, 5)
+        for b, row in enumerate(rows):
+            session = network.session()
+            session.state = tuple(map(np.ascontiguousarray, states[b]))
+            for t, token in enumerate([before[b], *row.drawn[:-1]]):
+                session.step(token)
+                scores = session.logits[0].astype(float)
+                all_logs = scores - np.log(np.exp(scores).sum())
+                order = np.argsort(-all_logs, kind="stable")[:5]
+                np.testing.assert_allclose(logs[t, b], all_logs[order], atol=1e-5)
+                np.testing.assert_allclose(all_logs[ids[t, b]], all_logs[order], atol=1e-5)
+                assert row.log_probabilities[t] == pytest.approx(all_logs[row.drawn[t]], abs=1e-5)
+    assert [row.drawn for row in rows] == [row.drawn for row in wanted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textgru.cli.json_output import as_json
+from textgru.cli.prompts import unescaped
 from textgru.cli.samples import BETWEEN, NUMBER, Target
 from textgru.errors import InputError
 from textgru.generation.stopping import DEFAULT_LENGTH
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 def print_beams(model: LanguageModel, prompt: str, state: State | None, options: dict[str, Any]) -> None:
     """Searches, and writes what was found as the other texts are."""
     length = DEFAULT_LENGTH if options["length"] is None else options["length"]
-    output = options["output"]
+    output, stop = options["output"], options["stop"]
     if output is not None and NUMBER in output:
         raise InputError("--beams writes to one file: leave out the {n} of --output")
     target = Target(None if output is None else given_path("output", output))
     found = model.beam_search(
         prompt, state=state, width=options["beams"], n_best=options["n_best"], length=length,
-        length_penalty=options["length_penalty"],
+        length_penalty=options["length_penalty"], stop=tuple(map(unescaped, stop)) if options["escape"] else stop,
+        stop_at=options["stop_at"],
     )  # fmt: skip
     for number, (text, one) in enumerate(found):
         if options["as_json"]:

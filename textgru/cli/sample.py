@@ -28,7 +28,7 @@ MOST_SAMPLES = 10**12
 
 # What goes together with what draws nothing, or asks at every turn.
 WITH_BEAMS = {"prompt", "prompt_file", "escape", "load_state", "length", "beams", "n_best", "length_penalty", "as_json",
-              "output"}  # fmt: skip
+              "output", "stop", "stop_at"}  # fmt: skip
 NOT_INTERACTIVE = (
     "report_novelty",
     "prompts",
@@ -100,6 +100,8 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
     if options["beams"]:
         if odd := sorted(given - WITH_BEAMS - {"run", "precision", "threads"}):
             raise click.UsageError(f"--beams draws nothing: leave out {', '.join(map(_spelled, odd))}")
+        if options["stop_at"] == "sentence":
+            raise click.UsageError("--beams: texts end at a document, a line or a --stop, not at a sentence")
     elif odd := sorted(given & {"n_best", "length_penalty"}):
         raise click.UsageError(f"{', '.join(map(_spelled, odd))}: only with --beams N")
     if options["interactive"] and (odd := [name for name in NOT_INTERACTIVE if name in given]):
@@ -140,12 +142,14 @@ def _prompts(options: dict[str, Any]) -> list[str]:
 def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> dict[str, Any]:
     """Those of a generation (textgru.generation.settings). A byte to stop at needs the model."""
     from textgru.cli.prompts import unescaped
-    from textgru.cli.token_options import banned_tokens, biased_tokens
+    from textgru.cli.token_options import biased_tokens, tokens_with
 
     others = (*(field.name for field in fields(Stopping)), "seed")
     settings = given_settings(Sampling, options) | {name: options[name] for name in others if name in options}
     if model is not None:
-        settings["banned"] = banned_tokens(model.tokenizer, options["ban"])
+        breakers = [unescaped(text) if options["escape"] else text for text in options["dry_breakers"]]
+        settings["banned"] = tokens_with("--ban", model.tokenizer, options["ban"])
+        settings["dry_breakers"] = tokens_with("--dry-sequence-breaker", model.tokenizer, breakers)
         settings["logit_bias"] = biased_tokens(model.tokenizer, options["logit_bias"])
     settings |= _constraint(options)
     if options["escape"]:

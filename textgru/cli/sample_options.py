@@ -26,7 +26,13 @@ OPTIONS = [
     _option(
         "Prompt", "--prompts", metavar="FILE", help='A text for each line of FILE ("-": standard input) as a prompt.'
     ),
-    _option("Prompt", "--escape", "-e", is_flag=True, help=r"\n, \t, \\, \u00e9 in --prompt, --prompts and --stop."),
+    _option(
+        "Prompt",
+        "--escape",
+        "-e",
+        is_flag=True,
+        help=r"\n, \t, \\, \u00e9 in --prompt, --prompts, --stop and --dry-sequence-breaker.",
+    ),
     _option("Prompt", "--load-state", metavar="FILE", help="Go on exactly where --save-state stopped."),
     _option(
         "Sampling",
@@ -51,6 +57,14 @@ OPTIONS = [
         multiple=True,
         metavar="TEXT",
         help="Never draw a token with this text in it; repeatable.",
+    ),
+    _option(
+        "Repetition",
+        "--dry-sequence-breaker",
+        "dry_breakers",
+        multiple=True,
+        metavar="TEXT",
+        help="DRY looks for no repetition across a token with this text in it; repeatable.",
     ),
     _option(
         "Sampling",

@@ -1,4 +1,4 @@
-"""--ban and --logit-bias: from what is typed to token ids."""
+"""--ban, --dry-sequence-breaker and --logit-bias: from what is typed to token ids."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from textgru.errors import InputError, shown
 from textgru.text.tokenizer import Tokenizer
 
 
-def banned_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """The ids of all tokens with one of these texts in them. Raises InputError for a text that is in none."""
+def tokens_with(option: str, tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """The ids of all tokens with a text of an option in them. Raises InputError for a text that is in none."""
     if not texts:
         return []
     of_token = [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
-    banned: set[int] = set()
+    tokens: set[int] = set()
     for text in texts:
         found = {i for i, token in enumerate(of_token) if text and text in token}
         if not found:
-            raise InputError(f"--ban: no token of the model has {shown(text)} in it")
-        banned |= found
-    return sorted(banned)
+            raise InputError(f"{option}: no token of the model has {shown(text)} in it")
+        tokens |= found
+    return sorted(tokens)
 
 
 def biased_tokens(tokenizer: Tokenizer, given: Sequence[str]) -> dict[int, float]:

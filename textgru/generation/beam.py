@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 
 from textgru.core import PackedNetwork, Session
 from textgru.errors import InputError, TextgruError
 from textgru.generation.starts import Start
+from textgru.generation.stopping import FinishReason, Stopping
+from textgru.text.tokenizer import Tokenizer
 from textgru.typed import Range, check_fields
 
 
@@ -39,22 +42,53 @@ class BeamSettings:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that was found: its new tokens, that which ends a document included; the natural logarithm of its
-    probability; its score; and why it ended."""
+    """A text that was found: its new tokens, that which ends a document and those of a stop string included; the
+    natural logarithm of its probability; its score; and why it ended."""
 
     tokens: tuple[int, ...]
     log_probability: float
     score: float
-    finish_reason: Literal["length", "eos"]
+    finish_reason: FinishReason
+
+
+class StopStrings:
+    """What ends a text: `strings`, found in the bytes of its tokens."""
+
+    def __init__(self, strings: Sequence[str], token_bytes: Sequence[bytes]) -> None:
+        self._strings, self._bytes = [string.encode("utf-8", "surrogatepass") for string in strings], token_bytes
+        self._kept = max(map(len, self._strings)) - 1
+
+    @classmethod
+    def of(cls, stopping: Stopping, tokenizer: Tokenizer) -> StopStrings | None:
+        """Those of `stopping`, if any. Raises InputError for a tokenizer whose tokens are no text of their own."""
+        if not stopping.strings:
+            return None
+        token_bytes = tokenizer.token_bytes()
+        if token_bytes is None:
+            raise InputError("stop: with a beam only for models with a char, byte or byte-level bpe tokenizer")
+        return cls(stopping.strings, token_bytes)
+
+    def read(self, tail: bytes, token: int) -> tuple[bytes, bool]:
+        """What has to be known of a text's end, `tail` before and the first of the tuple after this token, and whether
+        a string is complete with it."""
+        text = tail + self._bytes[token]
+        return text[max(0, len(text) - self._kept) :], any(string in text for string in self._strings)
 
 
 def beam_search(
-    packed: PackedNetwork, start: Start, settings: BeamSettings, *, eos: int | None = None, never: int | None = None
+    packed: PackedNetwork,
+    start: Start,
+    settings: BeamSettings,
+    *,
+    eos: int | None = None,
+    never: int | None = None,
+    stop: StopStrings | None = None,
 ) -> list[Hypothesis]:
     """The texts with the best scores, the best first; ties in the order of their tokens' ids.
 
-    Probabilities are the network's own, the token `never` left out. A text ends with the token `eos` or after `length`
-    tokens. Fewer than `n_best` where there aren't as many. Raises TextgruError where the scores are not finite.
+    Probabilities are the network's own, the token `never` left out. A text ends with the token `eos`, with one that
+    makes a string of `stop` complete, or after `length` tokens. Fewer than `n_best` where there aren't as many. Raises
+    TextgruError where the scores are not finite.
     """
     width = settings.width
     session = Session(packed, width)
@@ -64,8 +98,9 @@ def beam_search(
     totals[0] = 0.0
     walked: list[tuple[np.ndarray, np.ndarray]] = []  # at each step: each row's token, and the row that it came from
     finished: list[Hypothesis] = []
+    tails = [b""] * width  # of each row's text, where there are stop strings
 
-    def keep(row: int, last: tuple[int, ...], total: float, reason: Literal["length", "eos"]) -> None:
+    def keep(row: int, last: tuple[int, ...], total: float, reason: FinishReason) -> None:
         path = _path(walked, row) + last
         finished.append(Hypothesis(path, total, settings.score(total, len(path)), reason))
         finished.sort(key=lambda found: (-found.score, found.tokens))
@@ -74,19 +109,24 @@ def beam_search(
     for _ in range(settings.length):
         session.step(tokens)
         candidates = totals[:, None] + _log_softmax(session.logits, never)
-        row_of, token_of = _best(candidates, 2 * width)  # at most `width` of them end the text
         going: list[tuple[int, int]] = []
-        for row, token in zip(row_of.tolist(), token_of.tolist(), strict=True):
-            if token == eos:
-                keep(row, (token,), float(candidates[row, token]), "eos")
+        following: list[bytes] = []
+        for seen, (row, token) in enumerate(_ranked(candidates, 2 * width)):  # at most `width` of them end with `eos`
+            if seen >= 2 * width and len(going) == width:
+                break
+            tail, stops = (b"", False) if stop is None or token == eos else stop.read(tails[row], token)
+            if stops or token == eos:
+                keep(row, (token,), float(candidates[row, token]), "stop" if stops else "eos")
             elif len(going) < width:
                 going.append((row, token))
+                following.append(tail)
         if not going:
             break
         rows = np.array([row for row, _ in going] + [going[0][0]] * (width - len(going)), np.intp)
         tokens = np.array([token for _, token in going] + [going[0][1]] * (width - len(going)), np.intp)
         totals = candidates[rows, tokens]
         totals[len(going) :] = -np.inf
+        tails = following + [b""] * (width - len(going))
         walked.append((tokens, rows))
         session.reorder(rows)
         best_still = settings.score(float(totals[0]), settings.length)  # no text that goes on can score more
@@ -109,6 +149,14 @@ def _log_softmax(logits: np.ndarray, never: int | None) -> np.ndarray:
     if never is not None:
         scores[:, never] = -np.inf
     return scores
+
+
+def _ranked(candidates: np.ndarray, at_first: int) -> Iterator[tuple[int, int]]:
+    """The row and column of each number of candidates (B, V), the largest first; none that is -infinity. Quick as long
+    as no more than `at_first` are wanted."""
+    for begin, most in ((0, at_first), (at_first, candidates.size)):
+        rows, columns = _best(candidates, most)
+        yield from zip(rows[begin:].tolist(), columns[begin:].tolist(), strict=True)
 
 
 def _best(candidates: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -63,9 +63,14 @@ class Stopping:
             return MOST_TOKENS_A_CHARACTER * self.length_chars
         return DEFAULT_LENGTH
 
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """All before which it ends."""
+        return self.stop + (("\n",) if self.stop_at == "line" else ())
+
     def finder(self) -> Finder | None:
         """What looks for the end of one text, where it is more than a number of tokens."""
-        strings = self.stop + (("\n",) if self.stop_at == "line" else ())
+        strings = self.strings
         patterns = [(SENTENCE_END, LONGEST_ENDING)] if self.stop_at == "sentence" else []
         if self.stop_regex is not None:
             patterns.append((re.compile(self.stop_regex), SEARCHED))

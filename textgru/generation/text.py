@@ -101,8 +101,8 @@ class Text:
         return row
 
 
-def text_of(tokenizer: Tokenizer, start: Start, tokens: Sequence[int]) -> str:
-    """The text of these tokens after the start, without what makes no whole character."""
-    text = Text(0, start, np.random.default_rng(0), tokenizer, Stopping(len(tokens)))
+def text_of(tokenizer: Tokenizer, start: Start, tokens: Sequence[int], stopping: Stopping | None = None) -> str:
+    """The text of these tokens after the start, as far as it goes, without what makes no whole character."""
+    text = Text(0, start, np.random.default_rng(0), tokenizer, stopping or Stopping(len(tokens)))
     text.row.drawn = list(tokens)
     return "".join(text.read()) if tokens else ""
