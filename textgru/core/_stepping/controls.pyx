@@ -6,7 +6,7 @@ from libc.math cimport INFINITY, exp, isfinite, log, pow
 from libc.string cimport memmove
 
 from textgru.core._support.typed_kernels cimport (
-    boltzmann, collect, cut, deviation, entropy, largest, mask, penalise, typicality)
+    boltzmann, boltzmann_below, collect, cut, deviation, entropy, largest, mask, penalise, typicality)
 
 # Below this temperature the likeliest token alone has any probability.
 cdef double GREEDY = 1e-6
@@ -146,7 +146,7 @@ cdef void _truncate(
     if 0 < c.top_k < left.n:
         _keep_largest(scratch, x, <floating*>NULL, <floating*>NULL, c.top_k, -INFINITY, most, left)
     if c.typical_p < 1:
-        total = boltzmann(left.n, x, 1, p)
+        total = boltzmann_below(left.n, x, most, 1, p)
         # The surprise of a token, less the expected one (Meister et al. 2022, arXiv:2202.00666). Those of more than
         # `rare` have less than the part left out, all together; below the expected one there are few.
         expected, rare = entropy(left.n, x, most, p, total), log(left.n / (1 - c.typical_p))
@@ -155,7 +155,7 @@ cdef void _truncate(
         _keep_largest(scratch, key, x, p, c.typical_p * total, guess, 0, left)
         most = largest(left.n, x)
     if c.top_p < 1:
-        total = boltzmann(left.n, x, 1, p)
+        total = boltzmann_below(left.n, x, most, 1, p)
         # Tokens of more surprise than this have less than the part left out, all together.
         guess = <floating>(most - log(left.n / (1 - c.top_p)))
         _keep_largest(scratch, x, <floating*>NULL, p, c.top_p * total, guess, most, left)

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from textgru.core._stepping.call cimport take
 from textgru.core._stepping.controls cimport Controls, History, Left, Scratch, apply, remember
-from textgru.core._support.typed_kernels cimport boltzmann, cross_entropy, largest
+from textgru.core._support.typed_kernels cimport boltzmann, cross_entropy, first_above, largest
 
 
 cdef char* _lay_out(Scratch* scratch, const Controls* c, Py_ssize_t item, char* room) noexcept nogil:
@@ -119,14 +119,11 @@ cdef inline double _inverse(double temperature, const floating* typed) noexcept 
 cdef Py_ssize_t _first_above(Py_ssize_t n, const floating* p, double total, double u) noexcept nogil:
     """The first whose cumulative part of the total is above u."""
     cdef Py_ssize_t i
-    cdef double sum = 0
-    cdef double target = total * u
     if not 0 < total < INFINITY:
         return -1
-    for i in range(n):  # without a branch on zeros, which nothing could predict
-        sum += p[i]
-        if sum > target:
-            return i
+    i = first_above(n, p, total * u)
+    if i < n:
+        return i
     for i in range(n - 1, -1, -1):  # rounding left the sum just below the target
         if p[i] > 0:
             return i

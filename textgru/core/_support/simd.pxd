@@ -43,7 +43,10 @@ cdef extern from "kernels.h" nogil:
         void (*matvec_packed)(
             size_t blocks, size_t n, const float* packed, const float* b, const float* x, float* y) noexcept nogil
         double (*boltzmann)(size_t n, const float* x, double scale, float* y) noexcept nogil
+        double (*boltzmann_below)(
+            size_t n, const float* x, float largest, double scale, float* y) noexcept nogil
         float (*largest)(size_t n, const float* x) noexcept nogil
+        size_t (*first_above)(size_t n, const float* p, double target) noexcept nogil
         void (*mask)(size_t n, const float* key, float least, float* x) noexcept nogil
         size_t (*cut)(
             size_t n, const float* key, const float* weight, double target, float guess, float high, float* k, float* w,
@@ -82,7 +85,10 @@ cdef extern from "kernels.h" nogil:
         void (*matvec_packed)(
             size_t blocks, size_t n, const double* packed, const double* b, const double* x, double* y) noexcept nogil
         double (*boltzmann)(size_t n, const double* x, double scale, double* y) noexcept nogil
+        double (*boltzmann_below)(
+            size_t n, const double* x, double largest, double scale, double* y) noexcept nogil
         double (*largest)(size_t n, const double* x) noexcept nogil
+        size_t (*first_above)(size_t n, const double* p, double target) noexcept nogil
         void (*mask)(size_t n, const double* key, double least, double* x) noexcept nogil
         size_t (*cut)(
             size_t n, const double* key, const double* weight, double target, double guess, double high, double* k,

@@ -106,6 +106,15 @@ cdef inline double boltzmann(Py_ssize_t n, const floating* x, double scale, floa
         return kernels.f64.boltzmann(n, x, scale, y)
 
 
+cdef inline double boltzmann_below(
+    Py_ssize_t n, const floating* x, floating largest, double scale, floating* y,
+) noexcept nogil:
+    if floating is float:
+        return kernels.f32.boltzmann_below(n, x, largest, scale, y)
+    else:
+        return kernels.f64.boltzmann_below(n, x, largest, scale, y)
+
+
 cdef inline double cross_entropy(
     Py_ssize_t n, const floating* x, Py_ssize_t target, double scale, floating* dx,
 ) noexcept nogil:
@@ -166,6 +175,13 @@ cdef inline void penalise(
         kernels.f32.penalise(n, count, repetition, frequency, presence, x)
     else:
         kernels.f64.penalise(n, count, repetition, frequency, presence, x)
+
+
+cdef inline Py_ssize_t first_above(Py_ssize_t n, const floating* p, double target) noexcept nogil:
+    if floating is float:
+        return kernels.f32.first_above(n, p, target)
+    else:
+        return kernels.f64.first_above(n, p, target)
 
 
 cdef inline double deviation(Py_ssize_t n, const floating* x) noexcept nogil:

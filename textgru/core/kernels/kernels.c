@@ -166,7 +166,9 @@ static inline lines some_lines(textgru_ahead *ahead, size_t units, const void *t
       gru_before_backward_reset_##suffix,                                                                            \
       matvec_packed_##suffix,                                                                                        \
       boltzmann_##suffix,                                                                                            \
+      boltzmann_below_##suffix,                                                                                      \
       largest_##suffix,                                                                                              \
+      first_above_##suffix,                                                                                          \
       mask_##suffix,                                                                                                 \
       cut_##suffix,                                                                                                  \
       collect_##suffix,                                                                                              \

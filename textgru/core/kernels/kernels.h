@@ -76,7 +76,11 @@ TEXTGRU_CELL(double, f64);
                                                                                                                      \
         /* y = exp(scale * (x - max x)); returns the sum of y: softmax(scale * x) before its division */             \
         double (*boltzmann)(size_t n, const REAL *x, double scale, REAL *y);                                         \
+        /* The same where the largest is known */                                                                    \
+        double (*boltzmann_below)(size_t n, const REAL *x, REAL largest, double scale, REAL *y);                     \
         REAL (*largest)(size_t n, const REAL *x);                                                                    \
+        /* The first element whose sum with all before it is above the target, n where there is none */              \
+        size_t (*first_above)(size_t n, const REAL *p, double target);                                               \
         /* Sampling controls, on scores x of which some may be -infinity: what can't be drawn.                       \
          * x[i] = -infinity where key[i] < least */                                                                  \
         void (*mask)(size_t n, const REAL *key, REAL least, REAL *x);                                                \

@@ -228,9 +228,9 @@ static REAL NAME(largest)(size_t n, const REAL *RESTRICT x)
     return largest;
 }
 
-static double NAME(boltzmann)(size_t n, const REAL *RESTRICT x, double scale, REAL *RESTRICT y)
+static double NAME(boltzmann_below)(size_t n, const REAL *RESTRICT x, REAL largest, double scale, REAL *RESTRICT y)
 {
-    const REAL largest = NAME(largest)(n, x), factor = (REAL)scale;
+    const REAL factor = (REAL)scale;
     double sum = 0;
     SIMD
     for (size_t i = 0; i < n; i++)
@@ -239,6 +239,11 @@ static double NAME(boltzmann)(size_t n, const REAL *RESTRICT x, double scale, RE
     for (size_t i = 0; i < n; i++)
         sum += y[i];
     return sum;
+}
+
+static double NAME(boltzmann)(size_t n, const REAL *RESTRICT x, double scale, REAL *RESTRICT y)
+{
+    return NAME(boltzmann_below)(n, x, NAME(largest)(n, x), scale, y);
 }
 
 /* The exponentials are kept in dx where there is one, so that they are computed once. A maximum that is not finite
