@@ -73,8 +73,7 @@ class Classifier:
         logits = self.scores(index, training=True)
         dlogits = np.empty_like(logits)
         losses = softmax_cross_entropy(logits, labels, dlogits=dlogits, scale=1 / len(labels))
-        dy = np.zeros((*index.shape, self.gru.hidden_size), np.float32)  # only the last state is used
-        dx, _ = self.gru.backward(dy, self.head.backward(dlogits)[None])
+        dx, _ = self.gru.backward(None, self.head.backward(dlogits)[None])
         self.embedding.backward(dx)
         clip_grad_norm(self.parameters, 1.0)
         self.optimizer.step()

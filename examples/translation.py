@@ -73,7 +73,7 @@ class Translator:
         )
         dx, dstate = layers["decoder"].backward(layers["output"].backward(dlogits))
         layers["target"].backward(dx)
-        dx, _ = layers["encoder"].backward(np.zeros((LENGTH, *state.shape[1:]), np.float32), dstate)
+        dx, _ = layers["encoder"].backward(None, dstate)
         layers["source"].backward(dx)
         clip_grad_norm(self.parameters, 1.0)
         self.optimizer.step(lr=lr)

@@ -41,6 +41,22 @@ def test_all_gradients(sizes, kind, bias):
 
 
 @every_kind
+@pytest.mark.parametrize("stack", [{}, {"bidirectional": True}, {"batch_first": True}], ids=str)
+def test_of_the_last_state_alone(stack, kind):
+    """No dy is one of zeros."""
+    layer = make(kind, 3, 5, 2, dtype=np.float64, seed=1, **stack)
+    x, results = numbers((4, 3, 3), 1), []
+    for given in (True, False):
+        y, last = layer.forward(x)
+        d_last = tuple(numbers(a.shape, i) for i, a in enumerate(arrays_of(last)))
+        dx, d_first = layer.backward(np.zeros_like(y) if given else None, d_last if len(d_last) > 1 else d_last[0])
+        results.append([dx, *arrays_of(d_first), *(array.copy() for array in layer.gradients.values())])
+    for wanted, got in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert results[0][0].any()
+
+
+@every_kind
 @pytest.mark.parametrize(
     ("rows", "batch"), [(2, 4), (3, 4), (40, 4), (5, 33), (60, 33)],
     ids=["projected", "projected-2", "gathered", "projected-halves", "gathered-halves"],

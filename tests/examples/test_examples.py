@@ -81,7 +81,6 @@ def test_a_time_series_is_forecast_better_than_by_repeating_it(monkeypatch):
 
 
 def test_the_series_of_statsmodels():
-    pytest.importorskip("statsmodels")
     values = time_series.series()
     assert values.shape == (732,)
     assert values[[0, -1]].tolist() == [23.11, 22.07]

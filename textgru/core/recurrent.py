@@ -410,9 +410,9 @@ class Recurrent(Layer, Generic[State]):
 
     @alone
     def backward(
-        self, dy: np.ndarray, dh_n: State | None = None, *, input_gradient: bool = True, copy: bool = True
+        self, dy: np.ndarray | None, dh_n: State | None = None, *, input_gradient: bool = True, copy: bool = True
     ) -> tuple[np.ndarray | None, State]:
-        """The gradients of the last forward pass, given those of its results: dy (T, B, H), dh_n as h_n, or None.
+        """The gradients of the last forward pass, given those of its results: dy (T, B, H), dh_n as h_n; None: zeros.
 
         Fills `gradients` and returns dx, shaped as the input was (x or table), and dh_0, as h_0.
         `input_gradient=False` returns None for dx. `copy=False` returns dx as a view of the workspace.
@@ -427,7 +427,10 @@ class Recurrent(Layer, Generic[State]):
             steps, batch = done.shape
         else:
             steps, batch = done.order.steps, done.order.batch
-        check_array("dy", dy, self.dtype, (*self._axes(steps, batch), self._directions * self.hidden_size))
+        shape = (*self._axes(steps, batch), self._directions * self.hidden_size)
+        if dy is None:
+            dy = np.zeros(shape, self.dtype)
+        check_array("dy", dy, self.dtype, shape)
         given, looked_up = arrays_of(self.cell, "dh_n", dh_n), False
         if isinstance(done, _StackPass):
             looked_up = done.looked_up is not None
