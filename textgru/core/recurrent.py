@@ -429,7 +429,7 @@ class Recurrent(Layer, Generic[State]):
             steps, batch = done.order.steps, done.order.batch
         shape = (*self._axes(steps, batch), self._directions * self.hidden_size)
         if dy is None:
-            dy = np.zeros(shape, self.dtype)
+            dy = np.zeros([int(size) for size in shape], self.dtype)
         check_array("dy", dy, self.dtype, shape)
         given, looked_up = arrays_of(self.cell, "dh_n", dh_n), False
         if isinstance(done, _StackPass):
