@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from textgru.core import get_num_threads, set_num_threads, simd
+from textgru.core._support.threads import give_way
 from textgru.core.products import set_product_kernels
 
 
@@ -17,6 +18,14 @@ def _same_settings_after():
     set_num_threads(threads)
     simd.set_instruction_set(instruction_set)
     set_product_kernels("auto")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_many_threads_as_a_test_says():
+    """Whatever else the machine is doing."""
+    before = give_way(False)
+    yield
+    give_way(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

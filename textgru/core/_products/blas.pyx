@@ -3,7 +3,7 @@ inside, because the threads are ours."""
 
 from cython.parallel cimport prange
 
-from textgru.core._support.threads cimport threads_for
+from textgru.core._support.threads cimport fixed_threads_for, threads_for
 
 from textgru.core._support.checks import check_apart, check_array, check_floats, check_output, sizes
 
@@ -73,7 +73,7 @@ cdef void gemm_shared(
     floating alpha, const floating* a, Py_ssize_t lda, const floating* b, Py_ssize_t ldb,
     floating beta, floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
-    cdef int shards = <int>min(<Py_ssize_t>threads_for(<double>m * n * k), m)
+    cdef int shards = <int>min(<Py_ssize_t>fixed_threads_for(<double>m * n * k), m)
     cdef int shard
     cdef Py_ssize_t first, last
     if shards <= 1:

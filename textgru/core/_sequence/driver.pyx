@@ -20,7 +20,7 @@ from textgru.core._sequence.reset_before cimport backward_reset_before, forward_
 from textgru.core._support.cell cimport Cell
 from textgru.core._support.halves cimport share_of_half
 from textgru.core._support.team cimport TEAM_MOST, team, team_barrier, team_begin, team_rank, team_size
-from textgru.core._support.threads cimport threads_for
+from textgru.core._support.threads cimport fixed_threads_for, threads_for
 from textgru.core._support.typed_kernels cimport add
 
 # Threads share the units where each has no more rows than this, and there are units enough to be worth the waiting.
@@ -106,7 +106,8 @@ def _backward(
 
 cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
     """The pass, shared among threads. `typed`: one of its arrays."""
-    cdef int threads = threads_for(<double>p.G * _all_rows(p) * p.H * p.H)
+    cdef double operations = <double>p.G * _all_rows(p) * p.H * p.H
+    cdef int threads = fixed_threads_for(operations)
     cdef Py_ssize_t weights
     cdef team together
     cdef float[::1] packed, converted
@@ -119,6 +120,7 @@ cdef _shared(Pass* p, bint forward, Products products, work, floating* typed):
             if p.products == NULL and products.own() != NULL:
                 threads = 1  # few rows get the same bits for any number of threads, as many do by our own products
     if p.products != NULL:
+        threads = threads_for(operations)
         weights = p.G * whole_blocks(p.H) * units_of(p.products, p.H)
         packed = room.get("recurrent", weights)
         p.streams = weights * sizeof(float) > TEXTGRU_NEAR_BYTES
