@@ -97,13 +97,14 @@ def _encoded(
 def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool) -> dict[str, Any]:
     """What --json prints of a run."""
     from textgru.analysis.evaluate import STREAMS
+    from textgru.analysis.lost_starts import lost_starts
     from textgru.analysis.quality import measure
     from textgru.cli.progress import progress_bar
 
     network = model.network if model.precision == "fp32" else model.packed()
     with progress_bar("scoring") as on_progress:
         quality = measure(network, corpus.train, streams=1 if exact else STREAMS, on_progress=on_progress)
-    score = quality.score
+    score, starts = quality.score, lost_starts(network, corpus.train)
     return {
         "loss": score.loss,
         "perplexity": score.perplexity,
@@ -112,6 +113,8 @@ def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool) ->
         "accuracy": quality.accuracy,
         "top5_accuracy": quality.top5_accuracy,
         "calibration_error": quality.calibration_error,
+        "starts": starts.tried,
+        "starts_that_never_recover": starts.lost,
         "tokens": score.tokens,
         "characters": corpus.characters,
         "bytes": nbytes,
@@ -129,6 +132,10 @@ def _print_one(facts: dict[str, Any]) -> None:
     click.echo(f"characters  {facts['bits_per_char']:.4f} bits each; bytes {facts['bits_per_byte']:.4f} bits each")
     click.echo(f"accuracy    {accuracy} of tokens were the likeliest, {top5} among the five likeliest")
     click.echo(f"calibration {percent(facts['calibration_error'])} expected error")
+    if facts["starts"]:
+        click.echo(
+            f"starts      {facts['starts_that_never_recover']} of {facts['starts']} with an empty state go astray"
+        )
     click.echo(
         f"text        {facts['tokens'] + 1:,} tokens, {facts['characters']:,} characters, read in {facts['precision']}"
     )

@@ -55,6 +55,7 @@ def train(
     seq_length: int | None = None,
     weight_decay: float | None = None,
     grad_clip: float | None = None,
+    state_reset: float | None = None,
     ema_decay: float | None = None,
     eval_every: int | None = None,
     checkpoint_every: int | None = None,

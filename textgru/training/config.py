@@ -69,6 +69,11 @@ class TrainingConfig:
     seq_length: Annotated[int, Range(1, 1 << 20), Help("Tokens a sequence.", "Learning")] = 64
     weight_decay: Annotated[float, Range(0), Help("AdamW's decay of matrices.", "Learning")] = 0.1
     grad_clip: Annotated[float, ABOVE_ZERO, Help("Most norm of the gradient.", "Learning")] = 1.0
+    state_reset: Annotated[
+        float,
+        Range(0, 1),
+        Help("Part of the sequences that begin with an empty state, as a text to be written does.", "Learning"),
+    ] = 0.02
     ema_decay: Annotated[
         float,
         Range(0, 1, below=True),

@@ -169,6 +169,10 @@ class Trainer:
         if epoch_starts:
             for array in self._hidden:
                 array[...] = 0
+        if config.state_reset:
+            anew = self._rng.random(config.batch_size) < config.state_reset
+            for array in self._hidden:
+                array[:, anew] = 0
         lr = config.lr_at(made.step, self._progress(made.step), made.halvings)
         loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden)
         if self._reduce is not None:
