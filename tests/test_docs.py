@@ -119,7 +119,41 @@ def test_the_options_of_the_commands_exist(page):
 
 def test_the_commands_of_the_readme_are_found():
     found = {words[1] for words in commands((ROOT / "README.md").read_text(encoding="utf-8"))}
-    assert {"train", "sample", "score", "eval", "corpora"} <= found
+    assert {"train", "sample", "score", "eval", "serve", "export"} <= found
+
+
+def test_every_command_is_at_a_glance():
+    found = {words[1] for words in commands((ROOT / "docs" / "at_a_glance.md").read_text(encoding="utf-8"))}
+    assert found >= set(COMMANDS)
+
+
+def test_every_environment_variable_is_on_its_page():
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
+    found = set()
+    for path in [ROOT / "setup.py", *(ROOT / "textgru").rglob("*")]:
+        if path.suffix in (".py", ".pyx", ".pxd", ".c", ".h"):
+            code = path.read_text(encoding="utf-8")
+            found |= set(re.findall(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)""", code))
+            named = re.findall(r"environ(?:\.get\(|\[)([A-Z]+)\b", code)  # by a constant of the module
+            found |= {value for name in named for value in constants(path)[name]}
+    assert {"TEXTGRU_CACHE", "TEXTGRU_CACHE_LIMIT", "TEXTGRU_API_KEY", "TEXTGRU_SIMD", "OMP_NUM_THREADS"} <= found
+    assert found <= set(re.findall(r"`(\w+)`", page))
+
+
+def constants(path):
+    """Name -> strings that a module assigns to it at its top."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                names, values = getattr(target, "elts", [target]), getattr(node.value, "elts", [node.value])
+                if isinstance(target, ast.Tuple) and len(names) == len(values):
+                    found |= {
+                        n.id: [v.value] for n, v in zip(names, values, strict=True) if isinstance(v, ast.Constant)
+                    }
+                elif isinstance(node.value, ast.Constant):
+                    found[target.id] = [node.value.value]
+    return found
 
 
 def test_every_page_is_in_the_site():
