@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import textgru
+from tests.server.conftest import Serving
 from tests.texts import sentences
 from textgru import corpora
 from textgru.cli import COMMANDS, main
@@ -22,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LONG = {"max_minutes=2": "max_steps=20, overwrite=True"}  # what takes minutes is done in a moment instead
+SERVER = "http://127.0.0.1:8000"
 NEEDS = ["torch"]  # what a page may show without our depending on it
 
 WITH_PYTHON = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
@@ -65,14 +68,22 @@ def names(page):
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_blocks_of_python_run(page, place, monkeypatch, capsys):
+def test_the_blocks_of_python_run(page, place, monkeypatch, capsys, request):
     monkeypatch.chdir(place)
     monkeypatch.setattr(corpora, "fetch", lambda *_, **__: None)  # the one thing that needs a network
     found = names(page)
     if "model" in page.read_text(encoding="utf-8"):
         found["model"] = textgru.load("runs/demo")
-    for code in BLOCK.findall(page.read_text(encoding="utf-8")):
-        for shown, instead in LONG.items():
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    if any("runs/tales.onnx" in code for code in blocks):
+        assert CliRunner().invoke(main, ["export", "runs/tales", "--to", "onnx", "--overwrite"]).exit_code == 0
+    replaced = dict(LONG)
+    if any(SERVER in code for code in blocks):
+        serving = Serving(place, place / "runs" / "tales")
+        request.addfinalizer(serving.end)
+        replaced[SERVER] = serving.url
+    for code in blocks:
+        for shown, instead in replaced.items():
             code = code.replace(shown, instead)
         for module in NEEDS:
             if re.search(rf"^import {module}\b", code, re.M):
@@ -83,6 +94,26 @@ def test_the_blocks_of_python_run(page, place, monkeypatch, capsys):
         result = eval(compiled, found)
         if inspect.iscoroutine(result):
             asyncio.run(result)
+
+
+def test_the_options_of_a_file_are_taken(place, monkeypatch):
+    """The block of TOML in docs/training.md."""
+    monkeypatch.chdir(place)
+    shutil.copy("text.txt", "book.txt")
+    (found,) = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "docs" / "training.md").read_text(encoding="utf-8"), re.S | re.M
+    )
+    Path("book.toml").write_text(found, encoding="utf-8")
+    planned = CliRunner().invoke(main, ["train", "--config", "book.toml", "--overwrite", "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "512" in planned.output  # units of the preset medium
+
+
+def test_every_kind_of_block_is_accounted_for():
+    """Python, commands and TOML are run; what other programs read is only shown, and so is what has no language."""
+    for page in PAGES:
+        kinds = set(re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), re.M))
+        assert kinds <= {"python", "bash", "console", "toml", "nginx", "ini", "dockerfile"}, page
 
 
 def commands(text):
