@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import dataclasses
 import inspect
 import re
 import shlex
@@ -18,6 +19,10 @@ from tests.server.conftest import Serving
 from tests.texts import sentences
 from textgru import corpora
 from textgru.cli import COMMANDS, main
+from textgru.generation.state import State
+from textgru.model.config import NetworkConfig
+from textgru.runs.records import ConfigRecord, CorpusRecord, Scores
+from textgru.training.events import EndEvent, EvaluationEvent, SampleEvent, StepEvent
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -185,6 +190,25 @@ def constants(path):
                 elif isinstance(node.value, ast.Constant):
                     found[target.id] = [node.value.value]
     return found
+
+
+def test_every_field_of_a_run_and_a_state_is_in_the_contract():
+    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    named = {part for code in re.findall(r"`([^`]+)`", page) for part in code.split(".")}
+    kinds = [
+        ConfigRecord,
+        CorpusRecord,
+        Scores,
+        NetworkConfig,
+        StepEvent,
+        EvaluationEvent,
+        EndEvent,
+        SampleEvent,
+        State,
+    ]
+    for kind in kinds:
+        missing = {field.name for field in dataclasses.fields(kind)} - named - {"session"}  # a state's second part
+        assert not missing, kind
 
 
 def test_every_page_is_in_the_site():
