@@ -14,6 +14,19 @@ extern const textgru_kernels textgru_kernels_avx512_vnni;
 extern const textgru_kernels textgru_kernels_avx512_bf16;
 #endif
 
+#ifdef TEXTGRU_HAS_DOTPROD
+extern const textgru_kernels textgru_kernels_dotprod;
+#endif
+#ifdef TEXTGRU_HAS_DOTPROD_BF16
+extern const textgru_kernels textgru_kernels_dotprod_bf16;
+#endif
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#define HAS_DOTPROD (1ul << 20) /* of AT_HWCAP: Linux, Documentation/arch/arm64/elf_hwcaps.rst */
+#define HAS_BF16 (1ul << 14)    /* of AT_HWCAP2 */
+#endif
+
 int textgru_supported_kernels(const textgru_kernels **tables, int capacity)
 {
     int count = 0;
@@ -39,6 +52,17 @@ int textgru_supported_kernels(const textgru_kernels **tables, int capacity)
         tables[count++] = &textgru_kernels_avx2;
 #endif
     (void)vnni;
+#elif defined(__aarch64__) && defined(__linux__)
+    const int dotprod = (getauxval(AT_HWCAP) & HAS_DOTPROD) != 0;
+#ifdef TEXTGRU_HAS_DOTPROD_BF16
+    if (count < capacity && dotprod && getauxval(AT_HWCAP2) & HAS_BF16)
+        tables[count++] = &textgru_kernels_dotprod_bf16;
+#endif
+#ifdef TEXTGRU_HAS_DOTPROD
+    if (count < capacity && dotprod)
+        tables[count++] = &textgru_kernels_dotprod;
+#endif
+    (void)dotprod;
 #endif
     if (count < capacity)
         tables[count++] = &textgru_kernels_baseline;
