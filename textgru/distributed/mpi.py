@@ -75,9 +75,8 @@ class MPIRanks(Ranks):
         self._everyone.Allreduce(MPI.IN_PLACE, sums)
         return sums.tolist()  # type: ignore[no-any-return]
 
-    def mean(self, gradients: np.ndarray, weight: float) -> None:
-        gradients *= gradients.dtype.type(weight)
-        self._everyone.Allreduce(MPI.IN_PLACE, gradients)
+    def add_arrays(self, array: np.ndarray) -> None:
+        self._everyone.Allreduce(MPI.IN_PLACE, array)
 
     def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         parts = self._everyone.gather(tuple(arrays))

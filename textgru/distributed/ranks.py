@@ -49,8 +49,8 @@ class Ranks:
         """Their sums over all ranks."""
         return list(numbers)
 
-    def mean(self, gradients: np.ndarray, weight: float) -> None:
-        """gradients (n,) = the sum over ranks of gradients * weight, in place, the same bits on all."""
+    def add_arrays(self, array: np.ndarray) -> None:
+        """array (n,) = its sum over all ranks, the same bits on all."""
 
     def gather_all(self, value: T) -> list[T]:
         """What each rank says, on all of them."""

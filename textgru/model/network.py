@@ -115,7 +115,8 @@ class Network:
 
         tokens and targets (T, B) intp; `state` is that before the first step. Fills
         `parameters.gradients` with the gradient of the mean. Applies dropout. `place` (first, all): these rows are
-        those from the first on, of a batch of that many in all, and have the masks that they would have in it.
+        those from the first on, of a batch of that many in all, and have the masks that they would have in it; loss and
+        gradient are then their part of its mean.
         """
         self._check(tokens, targets)
         config, (steps, batch) = self.config, tokens.shape
@@ -134,13 +135,14 @@ class Network:
             features = self._workspace.get("dropped", *y.shape)
             order.drop(features, config.dropout, key, variational=variational, source=y)
         rows, vocab = order.rows, config.vocab_size
+        targets_of_all = rows if place is None else steps * place[1]
         dfeatures = self._workspace.get("dfeatures", *features.shape)
         total = 0.0
         for chunk in self._chunks(rows):
             logits = self._workspace.get("logits", chunk.stop - chunk.start, vocab)
             dlogits = self._workspace.get("dlogits", chunk.stop - chunk.start, vocab)
             self.output.forward(features[chunk], out=logits)
-            losses = softmax_cross_entropy(logits, targets[chunk], dlogits=dlogits, scale=1 / rows)
+            losses = softmax_cross_entropy(logits, targets[chunk], dlogits=dlogits, scale=1 / targets_of_all)
             self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
             total += float(losses.sum())
         if key:
@@ -154,7 +156,7 @@ class Network:
             self.embedding.gradients["weight"][...] += dx
         else:
             self.embedding.gradients["weight"][...] = dx
-        return total / rows, state
+        return total / targets_of_all, state
 
     def losses(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """The negative log-likelihood of each target (T, B), in nats, float64, and the state after the last step.

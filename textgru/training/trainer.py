@@ -194,10 +194,9 @@ class Trainer:
         place = (self._rows.start, config.batch_size)
         loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place)
         if self._ranks.size > 1:
-            share = tokens.shape[1] / config.batch_size
-            self._ranks.mean(self.network.parameters.gradients, share)
+            self._ranks.add_arrays(self.network.parameters.gradients)
             deciding = self._ranks.rank == 0
-            loss, lr, stops = self._ranks.add([loss * share, lr * deciding, self._stop])
+            loss, lr, stops = self._ranks.add([loss, lr * deciding, self._stop])
             self._stop = stops > 0
         if self._reduce is not None:
             loss = self._reduce(self.network.parameters.gradients, loss)
