@@ -12,6 +12,9 @@
 #include <immintrin.h>
 #define COLLECT_16
 #endif
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
+#include <arm_neon.h>
+#endif
 
 #define PRAGMA(text) _Pragma(#text)
 #define RESTRICT __restrict__
@@ -69,13 +72,15 @@ static inline __attribute__((always_inline)) vector add_bf16_products(vector sum
 {
 #ifdef __AVX512BF16__
     return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32((int)x));
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+    return (vector)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)w, (bfloat16x8_t)vdupq_n_u32(x));
 #else
     sum += float_of_bits(x << 16) * (vector)(w << 16);
     return sum + float_of_bits(x & 0xffff0000u) * (vector)(w & 0xffff0000u);
 #endif
 }
 
-#ifdef __AVX512BF16__
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #define BF16_IS_FAST 1
 #else
 #define BF16_IS_FAST 0
