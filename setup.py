@@ -23,7 +23,7 @@ CORE = Path("textgru", "core")
 KERNELS = CORE / "kernels"
 CHECKED = os.environ.get("TEXTGRU_CHECKED", "") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-ARM = platform.machine().lower() == "aarch64"  # Linux; elsewhere nothing tells which instructions there are
+ARM_LINUX = platform.machine().lower() == "aarch64" and sys.platform == "linux"
 
 # The modules that use the kernel tables only through simd's pointer don't link them; simd does.
 MODULES = [".".join(path.relative_to(CORE).with_suffix("").parts) for path in sorted(CORE.rglob("*.pyx"))]
@@ -46,9 +46,9 @@ if X86:
     INSTRUCTION_SETS["avx512"] = AVX512
     INSTRUCTION_SETS["avx512_vnni"] = [*AVX512, "-mavx512vnni"]
     INSTRUCTION_SETS["avx512_bf16"] = [*AVX512, "-mavx512vnni", "-mavx512bf16"]
-elif ARM:
-    INSTRUCTION_SETS["dotprod"] = ["-march=armv8.2-a+dotprod"]
-    INSTRUCTION_SETS["dotprod_bf16"] = ["-march=armv8.2-a+dotprod+bf16"]
+if ARM_LINUX:
+    INSTRUCTION_SETS["neon_dot"] = ["-march=armv8.2-a+dotprod"]
+    INSTRUCTION_SETS["neon_bf16"] = ["-march=armv8.2-a+dotprod+bf16"]
 
 OPENMP_PROBE = """
 #include <omp.h>

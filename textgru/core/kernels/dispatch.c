@@ -1,5 +1,10 @@
 #include "dispatch.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 extern const textgru_kernels textgru_kernels_baseline;
 #ifdef TEXTGRU_HAS_AVX2
 extern const textgru_kernels textgru_kernels_avx2;
@@ -13,18 +18,11 @@ extern const textgru_kernels textgru_kernels_avx512_vnni;
 #ifdef TEXTGRU_HAS_AVX512_BF16
 extern const textgru_kernels textgru_kernels_avx512_bf16;
 #endif
-
-#ifdef TEXTGRU_HAS_DOTPROD
-extern const textgru_kernels textgru_kernels_dotprod;
+#ifdef TEXTGRU_HAS_NEON_DOT
+extern const textgru_kernels textgru_kernels_neon_dot;
 #endif
-#ifdef TEXTGRU_HAS_DOTPROD_BF16
-extern const textgru_kernels textgru_kernels_dotprod_bf16;
-#endif
-
-#if defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-#define HAS_DOTPROD (1ul << 20) /* of AT_HWCAP: Linux, Documentation/arch/arm64/elf_hwcaps.rst */
-#define HAS_BF16 (1ul << 14)    /* of AT_HWCAP2 */
+#ifdef TEXTGRU_HAS_NEON_BF16
+extern const textgru_kernels textgru_kernels_neon_bf16;
 #endif
 
 int textgru_supported_kernels(const textgru_kernels **tables, int capacity)
@@ -53,16 +51,16 @@ int textgru_supported_kernels(const textgru_kernels **tables, int capacity)
 #endif
     (void)vnni;
 #elif defined(__aarch64__) && defined(__linux__)
-    const int dotprod = (getauxval(AT_HWCAP) & HAS_DOTPROD) != 0;
-#ifdef TEXTGRU_HAS_DOTPROD_BF16
-    if (count < capacity && dotprod && getauxval(AT_HWCAP2) & HAS_BF16)
-        tables[count++] = &textgru_kernels_dotprod_bf16;
+    const int dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#ifdef TEXTGRU_HAS_NEON_BF16
+    if (count < capacity && dot && (getauxval(AT_HWCAP2) & HWCAP2_BF16))
+        tables[count++] = &textgru_kernels_neon_bf16;
 #endif
-#ifdef TEXTGRU_HAS_DOTPROD
-    if (count < capacity && dotprod)
-        tables[count++] = &textgru_kernels_dotprod;
+#ifdef TEXTGRU_HAS_NEON_DOT
+    if (count < capacity && dot)
+        tables[count++] = &textgru_kernels_neon_dot;
 #endif
-    (void)dotprod;
+    (void)dot;
 #endif
     if (count < capacity)
         tables[count++] = &textgru_kernels_baseline;

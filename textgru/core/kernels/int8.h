@@ -145,71 +145,69 @@ static void some_rows_int8(size_t rows, size_t quads, const int8_t *w, const flo
 }
 
 #elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
 #define INT8_IS_FAST 1
 
-/* Four integers less 128: the instruction takes signed ones. The sums are then those that begin with `offset`. */
-static inline int8x16_t four_int8(const uint8_t *q)
+/* Some rows by 4 * vectors columns; both are constants where it is called, so that the sums are registers. The
+ * instruction takes signed integers only: of q - 128, so that nothing is to be taken off afterwards. */
+static inline __attribute__((always_inline)) void tile_int8(const int rows, const int vectors, size_t quads,
+                                                            const int8_t *w, const float *scale, const float *b,
+                                                            const uint8_t *q, size_t q_row, const float *step,
+                                                            float *y, size_t y_row)
 {
-    uint32_t four;
-    memcpy(&four, q, 4);
-    return vreinterpretq_s8_u32(vdupq_n_u32(four ^ 0x80808080u));
-}
-
-/* Some rows by 16 columns of a block's 64; `rows` is a constant where it is called, so that the sums are registers. */
-static inline __attribute__((always_inline)) void tile_int8(const int rows, size_t quads, const int8_t *w,
-                                                            const float *scale, const float *b, const uint8_t *q,
-                                                            size_t q_row, const float *step, float *y, size_t y_row)
-{
-    int32x4_t sum[TILE_ROWS][4];
+    int32x4_t sum[TILE_ROWS][8];
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int v = 0; v < 4; v++)
+        for (int v = 0; v < vectors; v++)
             sum[r][v] = vdupq_n_s32(0);
     }
     for (size_t i = 0; i < quads; i++) {
-        int8x16_t four[4];
+        int8x16_t four[8];
         UNROLL
-        for (int v = 0; v < 4; v++)
-            four[v] = vld1q_s8(w + i * TEXTGRU_PACKED_COLUMNS * 4 + 16 * v);
+        for (int v = 0; v < vectors; v++)
+            four[v] = vld1q_s8(w + i * TEXTGRU_PACKED_COLUMNS * 4 + v * 16);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            const int8x16_t x = four_int8(q + r * q_row + i * 4);
+            uint32_t bytes;
+            memcpy(&bytes, q + r * q_row + i * 4, 4);
+            const int8x16_t x = vreinterpretq_s8_u32(vdupq_n_u32(bytes ^ 0x80808080u));
             UNROLL
-            for (int v = 0; v < 4; v++)
+            for (int v = 0; v < vectors; v++)
                 sum[r][v] = vdotq_s32(sum[r][v], four[v], x);
         }
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int v = 0; v < 4; v++) {
-            const float32x4_t factor = vmulq_n_f32(vld1q_f32(scale + 4 * v), step[r]);
-            vst1q_f32(y + r * y_row + 4 * v, vfmaq_f32(vld1q_f32(b + 4 * v), vcvtq_f32_s32(sum[r][v]), factor));
+        for (int v = 0; v < vectors; v++) {
+            const float32x4_t factor = vmulq_n_f32(vld1q_f32(scale + v * 4), step[r]);
+            vst1q_f32(y + r * y_row + v * 4, vfmaq_f32(vld1q_f32(b + v * 4), vcvtq_f32_s32(sum[r][v]), factor));
         }
     }
-}
-
-static void some_rows_int8(size_t rows, size_t quads, const int8_t *w, const float *scale, const int32_t *offset,
-                           const float *b, const uint8_t *q, size_t q_row, const float *step, float *y, size_t y_row)
-{
-    (void)offset;
-    for (size_t j = 0; j < TEXTGRU_PACKED_COLUMNS; j += 16)
-        switch (rows) {
-#define CASE(r)                                                                                                      \
-    case r: tile_int8(r, quads, w + 4 * j, scale + j, b + j, q, q_row, step, y + j, y_row); break;
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#undef CASE
-        }
 }
 
 static void matvec_int8(size_t blocks, size_t quads, const int8_t *RESTRICT packed, const float *RESTRICT scale,
                         const int32_t *RESTRICT offset, const float *RESTRICT b, const uint8_t *RESTRICT q,
                         float step, float *RESTRICT y)
 {
-    for (size_t first = 0; first < blocks * TEXTGRU_PACKED_COLUMNS; first += TEXTGRU_PACKED_COLUMNS)
-        some_rows_int8(1, quads, packed + first * quads * 4, scale + first, offset + first, b + first, q, 0, &step,
-                       y + first, 0);
+    (void)offset;
+    for (size_t first = 0; first < blocks * TEXTGRU_PACKED_COLUMNS; first += 32)
+        tile_int8(1, 8, quads, packed + first / 64 * quads * 256 + first % 64 * 4, scale + first, b + first, q, 0,
+                  &step, y + first, 0);
+}
+
+static void some_rows_int8(size_t rows, size_t quads, const int8_t *w, const float *scale, const int32_t *offset,
+                           const float *b, const uint8_t *q, size_t q_row, const float *step, float *y, size_t y_row)
+{
+    (void)offset;
+    for (size_t at = 0; at < TEXTGRU_PACKED_COLUMNS; at += 16)
+        switch (rows) {
+#define CASE(r)                                                                                                      \
+    case r: tile_int8(r, 4, quads, w + at * 4, scale + at, b + at, q, q_row, step, y + at, y_row); break;
+            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#undef CASE
+        }
 }
 
 #else

@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #define COLLECT_16
 #endif
-#if defined(__ARM_FEATURE_DOTPROD) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
 #include <arm_neon.h>
 #endif
 
@@ -67,14 +67,13 @@ static inline double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
 #include "sampling.h"
 #undef NAME
 
-/* sum + both products of the pairs. The emulation multiplies exactly, as AVX512-BF16 does; Arm's instruction adds both
- * products first. */
+/* sum + both products of the pairs. The emulation multiplies exactly, as the instruction does. */
 static inline __attribute__((always_inline)) vector add_bf16_products(vector sum, uint32_t x, bit_vector w)
 {
 #ifdef __AVX512BF16__
     return (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)_mm512_set1_epi32((int)x));
 #elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
-    return (vector)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)vdupq_n_u32(x), (bfloat16x8_t)w);
+    return (vector)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)w, (bfloat16x8_t)vdupq_n_u32(x));
 #else
     sum += float_of_bits(x << 16) * (vector)(w << 16);
     return sum + float_of_bits(x & 0xffff0000u) * (vector)(w & 0xffff0000u);
