@@ -111,7 +111,7 @@ def test_the_weights_of_a_stop_give_way_to_the_plan(text_file, tmp_path, monkeyp
     """An evaluation that only the stop brought must not be the best of the run in the end: the run that never stopped
     hasn't it. Here it is better than all that are planned."""
     losses, current = {20: 2.0, 27: 1.0, 40: 3.0, 60: 4.0}, []
-    monkeypatch.setattr("textgru.training.trainer.evaluate", lambda *_: Score(losses[current[-1]], 100))
+    monkeypatch.setattr("textgru.training.trainer.evaluate", lambda *_, **more: Score(losses[current[-1]], 100))
 
     def train(run, stop_at=None):
         with run:

@@ -117,7 +117,9 @@ def test_a_stop_from_within_comes_after_one_more_step(monkeypatch, within, time)
             if len(steps) == time:
                 run.trainer.stop()
 
-    monkeypatch.setattr(textgru.training.trainer, "evaluate", lambda *given: (called("evaluate"), evaluate(*given))[1])
+    monkeypatch.setattr(
+        textgru.training.trainer, "evaluate", lambda *given, **more: (called("evaluate"), evaluate(*given, **more))[1]
+    )
     run = Kept(called, max_steps=11)
     run.train()
     assert (run.events[-1].reason, run.events[-1].step) == ("stopped", steps[time - 1] + 1)

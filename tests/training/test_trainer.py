@@ -202,7 +202,7 @@ def scripted(monkeypatch, losses):
     """Evaluations give these losses, one after the other, then the last one again and again."""
     values = iter(losses)
     last = [losses[-1]]
-    monkeypatch.setattr(textgru.training.trainer, "evaluate", lambda *_: Score(next(values, last[0]), 100))
+    monkeypatch.setattr(textgru.training.trainer, "evaluate", lambda *_, **more: Score(next(values, last[0]), 100))
 
 
 def test_patience_ends_the_training(monkeypatch):

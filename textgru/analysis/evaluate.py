@@ -10,6 +10,7 @@ import numpy as np
 
 from textgru.analysis.reader import Reader
 from textgru.core import PackedNetwork
+from textgru.distributed.ranks import Ranks
 from textgru.model.network import Network
 
 STREAMS = 32
@@ -47,14 +48,15 @@ def evaluate(
     streams: int = STREAMS,
     precision: str = "fp32",
     on_progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> Score:
     """Scores every token (n,) but the first, given those before it; n must be at least 2.
 
     A long text is cut into up to `streams` contiguous streams that are read side by side; each carries its state from
     its start to its end. streams=1 is exact, and slower. `precision` "bf16" or "int8" takes the weights as sampling in
     that precision does; those of a PackedNetwork are in its own, and such a one may be used in several threads at once.
-    `on_progress` is called with the tokens scored so far and all that there are. Raises ValueError for fewer than two
-    tokens.
+    `on_progress` is called with the tokens scored so far and all that there are. `ranks` share the streams.
+    Raises ValueError for fewer than two tokens.
     """
     targets = len(tokens) - 1
     if targets < 1:
@@ -63,18 +65,20 @@ def evaluate(
         network = network.pack(precision)
     rows = max(1, min(streams, targets // SHORTEST_STREAM))
     per_row = targets // rows
-    reader = Reader(network, rows)
+    ranks = ranks or Ranks()
+    mine = range(rows)[ranks.share(rows)]
     total = 0.0
     steps = max(1, WINDOW // rows)
-    for first in range(0, per_row, steps):
+    reader = Reader(network, max(1, len(mine)))
+    for first in range(0, per_row if mine else 0, steps):
         last = min(first + steps, per_row)
-        window = np.stack(
-            [tokens[row * per_row + first : row * per_row + last + 1] for row in range(rows)], axis=1
-        ).astype(np.intp)
+        window = np.stack([tokens[row * per_row + first : row * per_row + last + 1] for row in mine], axis=1).astype(
+            np.intp
+        )
         total += float(reader.losses(window).sum())
         if on_progress is not None:
             on_progress(last * rows, targets)
     rest = tokens[rows * per_row :].astype(np.intp)  # fewer than `rows` targets remain: they follow the last stream
-    if len(rest) > 1:
+    if len(rest) > 1 and rows - 1 in mine:
         total += float(reader.last_row().losses(rest[:, None]).sum())
-    return Score(total / targets, targets)
+    return Score(ranks.add([total])[0] / targets, targets)

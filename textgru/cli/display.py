@@ -237,7 +237,9 @@ class LiveDisplay(PlainDisplay):
         self._progress.stop()
 
 
-def training_display() -> PlainDisplay:
-    """Live where standard output is a terminal."""
+def training_display(*, plain: bool = False) -> PlainDisplay:
+    """Live where standard output is a terminal, unless `plain`."""
     console = Console()
+    if plain:
+        return PlainDisplay()
     return LiveDisplay(console) if console.is_terminal and not console.is_dumb_terminal else PlainDisplay()

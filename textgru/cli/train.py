@@ -24,6 +24,7 @@ from textgru.training.config import TrainingConfig
 from textgru.training.run_settings import RunSettings
 
 if TYPE_CHECKING:
+    from textgru.distributed.ranks import Ranks
     from textgru.training.running import RunningTraining
 
 INTERRUPTED = 130
@@ -66,19 +67,42 @@ def train(
     The weights with the lowest validation loss are kept. Ctrl-C stops the training after the step in progress; --resume
     goes on with it, as after a crash, from the last checkpoint, to the same result as without the interruption.
     """
+    from textgru.distributed.launch import ranks
+
+    together = ranks()
+    if together.size == 1:
+        _train(context, together, files, resume, dry_run, settings)
+        return
+    from textgru.cli.over_ranks import follow, leading
+
+    if together.rank:
+        follow(together)
+        return
+    with leading(together):
+        _train(context, together, files, resume, dry_run, settings)
+
+
+def _train(
+    context: click.Context,
+    ranks: Ranks,
+    files: tuple[str, ...],
+    resume: str | None,
+    dry_run: bool,
+    settings: dict[str, Any],
+) -> None:
     from textgru.cli.display import training_display
     from textgru.training.run import TrainingRun
 
     sources = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {name for name in context.params if context.get_parameter_source(name) in sources}
-    display = training_display()
+    display = training_display(plain=ranks.size > 1)  # what mpiexec gives a rank looks like a terminal, always
     training: Callable[[], RunningTraining]
     if resume is not None:
         if others := sorted(given - {"resume", "dry_run"}):
             raise click.UsageError(
                 f"--resume takes everything from the run; leave out {', '.join(_spelled(name) for name in others)}"
             )
-        training = partial(_resume, resume, "threads" in (context.meta.get(GIVEN) or ()))
+        training = partial(_resume, resume, "threads" in (context.meta.get(GIVEN) or ()), ranks)
     else:
         if not files:
             raise click.UsageError("Missing argument 'FILES...'")
@@ -86,7 +110,7 @@ def train(
         steps |= steps.pop("checkpoint_every", {})  # steps or minutes
         training = partial(
             TrainingRun, files, network=given_settings(NetworkConfig, settings),
-            training=steps, on_progress=display.progress, **given_settings(RunSettings, settings),
+            training=steps, on_progress=display.progress, ranks=ranks, **given_settings(RunSettings, settings),
         )  # fmt: skip
     stopped_by = []
 
@@ -142,9 +166,10 @@ def _spelled(name: str) -> str:
     return "FILES" if name == "files" else f"--{name.replace('_', '-')}"
 
 
-def _resume(run: str, threads_given: bool) -> RunningTraining:
+def _resume(run: str, threads_given: bool, ranks: Ranks) -> RunningTraining:
     """The training to go on with, on as many threads as before unless it was said how many."""
     from textgru.core import get_num_threads
     from textgru.training.resumed import ResumedRun
 
-    return ResumedRun(run, threads=get_num_threads() if threads_given else None)
+    share_set = ranks.size > 1  # those of this machine, among the ranks on it
+    return ResumedRun(run, threads=get_num_threads() if threads_given or share_set else None, ranks=ranks)

@@ -108,14 +108,18 @@ class Network:
         shape = (self.config.num_layers, batch, self.config.hidden_size)
         return tuple(np.zeros(shape, self.dtype) for _ in self.recurrent.cell.states)
 
-    def loss_and_grad(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[float, State]:
+    def loss_and_grad(
+        self, tokens: np.ndarray, targets: np.ndarray, state: State, *, place: tuple[int, int] | None = None
+    ) -> tuple[float, State]:
         """The mean negative log-likelihood of targets (T, B), in nats, and the state after the last step.
 
         tokens and targets (T, B) intp; `state` is that before the first step. Fills
-        `parameters.gradients` with the gradient of the mean. Applies dropout.
+        `parameters.gradients` with the gradient of the mean. Applies dropout. `place` (first, all): these rows are
+        those from the first on, of a batch of that many in all, and have the masks that they would have in it.
         """
         self._check(tokens, targets)
-        config, order = self.config, RowOrder(*tokens.shape)
+        config, (steps, batch) = self.config, tokens.shape
+        order = RowOrder(steps, batch, place)
         tokens, targets = order.take(tokens), order.take(targets)
         input_key, key = self._dropout_key(config.input_dropout), self._dropout_key(config.dropout)
         variational = config.variational_dropout

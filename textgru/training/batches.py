@@ -12,12 +12,20 @@ class Batches:
 
     An epoch walks every stream to its end; the hidden state is good from batch to batch within it. Each epoch starts
     at another offset below T, so that the same places are cut differently. `offset` and `next_step` say where the next
-    batch is.
+    batch is. `rows`: those of the batch that are wanted; which text they have doesn't depend on it.
     """
 
-    def __init__(self, tokens: np.ndarray, batch_size: int, seq_length: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        batch_size: int,
+        seq_length: int,
+        rng: np.random.Generator,
+        rows: slice | None = None,
+    ) -> None:
         self._tokens = tokens
         self._rng = rng
+        self._rows = range(batch_size)[rows or slice(None)]
         self.batch_size = batch_size
         self.seq_length = seq_length
         self.steps_per_epoch = (len(tokens) - 1) // batch_size // seq_length
@@ -47,9 +55,9 @@ class Batches:
             spare = len(self._tokens) - 1 - self.steps_per_epoch * seq * batch
             self.offset = int(self._rng.integers(0, min(seq, spare + 1)))
         per_row = (len(self._tokens) - 1 - self.offset) // batch
-        window = np.empty((seq + 1, batch), np.intp)
-        for row in range(batch):
+        window = np.empty((seq + 1, len(self._rows)), np.intp)
+        for column, row in enumerate(self._rows):
             first = self.offset + row * per_row + step * seq
-            window[:, row] = self._tokens[first : first + seq + 1]
+            window[:, column] = self._tokens[first : first + seq + 1]
         self.next_step = step + 1 if step + 1 < per_row // seq else 0
         return step == 0, window[:-1], window[1:]

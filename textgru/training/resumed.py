@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Annotated
 
 from textgru.core import get_num_threads, set_num_threads
+from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError
 from textgru.runs.layout import CONFIG, STATE, TOKENS
 from textgru.runs.run import Run
@@ -37,7 +38,7 @@ class ResumedRun(RunningTraining):
     or on `threads`. Nothing is changed until `events` begins. Raises InputError if there is none, or it can't be read.
     """
 
-    def __init__(self, out: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, out: str | Path, *, threads: int | None = None, ranks: Ranks | None = None) -> None:
         started, threads_before = perf_counter(), get_num_threads()
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(UnfinishedRun(Run.read(out).path))
@@ -63,6 +64,7 @@ class ResumedRun(RunningTraining):
                 log=TensorBoardLog(METRICS_STEPS, goes_on=True) if run.record.tensorboard else None,
                 started=started,
                 threads_before=threads_before,
+                ranks=ranks,
             )
             self._unfinished = writer
             arrays, facts = writer.read_state()

