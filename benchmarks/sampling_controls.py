@@ -35,7 +35,8 @@ CONTROLS: dict[str, dict[str, Any] | None] = {
     "DRY": {"dry_multiplier": 0.8},
     "dynamic temperature": {"dynatemp_range": 0.5},
     "Mirostat 2": {"mirostat_tau": 4.0},
-    "bias": {"logit_bias": {1: 1.0, 2: -1.0}},
+    "logit bias": {"logit_bias": {1: 1.0, 2: -1.0}},
+    "banned": {"banned": [3, 5]},
     "all": ALL,
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from textgru.analysis.dynamic import DynamicSettings, follow_text, follower_of
 from textgru.analysis.embeddings import embed
 from textgru.analysis.evaluate import Score, evaluate
 from textgru.analysis.line_scores import LineScore, LineScorer
@@ -208,6 +209,22 @@ class LanguageModel:
             stop=StopStrings.of(stopping, tokenizer),
         )  # fmt: skip
         return [(text_of(tokenizer, start, one.tokens, stopping), one) for one in found]
+
+    def adapt(self, text: str, *, rate: float = 5e-4, segment: int = 64) -> LanguageModel:
+        """A model whose weights have followed a text as it was read, once: it then writes and scores more in its manner
+        (textgru.analysis.dynamic). This one stays as it is. `rate` is about how far a weight moves at a step of
+        `segment` tokens.
+
+        Raises InputError (a ValueError) for values that can't be and for a text of fewer than two tokens, TextgruError
+        where the loss is no longer finite.
+        """
+        settings = DynamicSettings(rate, segment)
+        tokens = self.tokenizer.encode(normalise(_checked(text)))
+        if len(tokens) < 2:
+            raise InputError("text: too little to follow; give at least two tokens")
+        network = follower_of(self.network)
+        follow_text(network, tokens, settings)
+        return LanguageModel(network, self.tokenizer, precision=self.precision)
 
     def prime(self, text: str = "", state: State | None = None) -> State:
         """The state after a text, for stream; after `state` and the text, if one is given. Without both it is where

@@ -201,3 +201,25 @@ def test_a_long_text_is_read_in_parts_unless_exactly(cli, run, tmp_path):
     assert parts["loss"] != exact["loss"]
     assert math.isclose(parts["loss"], exact["loss"], abs_tol=1e-6)
     assert parts["tokens"] == exact["tokens"] == len(text) - 1
+
+
+def test_the_dynamic_loss_is_a_figure_of_its_own(cli, run, text_file):
+    plain = json.loads(cli("eval", run, text_file, "--json").stdout)
+    both = json.loads(cli("eval", run, text_file, "--json", "--dynamic").stdout)
+    dynamic = both.pop("dynamic")
+    assert both == plain
+    assert dynamic["loss"] < plain["loss"]
+    assert math.isclose(dynamic["bits_per_char"], dynamic["loss"] / math.log(2))
+    assert f"dynamic     {dynamic['loss']:.4f} nats a token" in cli("eval", run, text_file, "--dynamic").stdout
+
+
+def test_a_model_that_has_read_a_text_writes_in_its_manner(cli, run, fails, tmp_path):
+    (tmp_path / "letters").write_text("zzz " * 3000, encoding="utf-8")
+    (tmp_path / "short").write_text("a", encoding="utf-8")
+    plain = cli("sample", run, "-n", 100, "-s", 1).stdout
+    adapted = cli("sample", run, "-n", 100, "-s", 1, "--adapt", tmp_path / "letters").stdout
+    model = textgru.load(run).adapt("zzz " * 3000)
+    assert adapted == model.generate(length=100, seed=1) + "\n"
+    assert adapted != plain
+    assert "text: too little to follow" in fails("sample", run, "--adapt", tmp_path / "short")
+    assert "no such file" in fails("sample", run, "--adapt", tmp_path / "none")

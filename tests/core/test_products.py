@@ -168,7 +168,7 @@ def test_the_choice_of_kernels():
 @pytest.mark.parametrize("name", [name for name in simd.supported_instruction_sets() if name != "baseline"])
 def test_wide_vectors_multiply_by_themselves(name):
     simd.set_instruction_set(name)
-    assert product_kernels() == "packed"
+    assert product_kernels() == ("blas" if name.startswith("neon") else "packed"), "NEON's vectors are short"
 
 
 def in_new_process(code, **environment):

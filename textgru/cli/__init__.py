@@ -41,6 +41,10 @@ class OneLineErrors(click.Group):
         module = MODULES.get(cmd_name, cmd_name)
         found = getattr(importlib.import_module(f"textgru.cli.{module}"), COMMANDS[cmd_name])
         assert isinstance(found, click.Command)
+        if ctx.resilient_parsing:  # a shell asks for completions
+            from textgru.cli.completions import complete_by_metavar
+
+            complete_by_metavar(found)
         return found
 
     def main(  # type: ignore[override]

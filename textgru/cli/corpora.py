@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from textgru.cli.completions import corpora as names
+
 if TYPE_CHECKING:
     from textgru.corpora import Corpus
 
@@ -38,7 +40,7 @@ def list_corpora(as_json: bool) -> None:
 
 
 @corpora.command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=names)
 @click.option("--out", "directory", default=".", metavar="DIR", help="The folder to put it in.  [default: this one]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def fetch_corpus(name: str, directory: str, overwrite: bool) -> None:
@@ -54,7 +56,7 @@ def fetch_corpus(name: str, directory: str, overwrite: bool) -> None:
 
 
 @corpora.command("path")
-@click.argument("name")
+@click.argument("name", shell_complete=names)
 def show_path(name: str) -> None:
     """Print where the included text NAME is installed."""
     from textgru.corpora import path

@@ -26,13 +26,18 @@ if TYPE_CHECKING:
     help="Another run, on the same text; may be repeated. The best comes first, by bits a byte.",
 )  # fmt: skip
 @click.option("--exact", is_flag=True, help="Read a long text in one walk, not in parts side by side.")
+@click.option(
+    "--dynamic",
+    is_flag=True,
+    help="Also the loss of weights that follow the text as it is read, in float32: a figure of its own.",
+)
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --compare an array of them.")
 @precision_option
 @threads_option
 def evaluate(
-    run: str, files: tuple[str, ...], others: tuple[str, ...], exact: bool, encoding: str, as_json: bool,
-    precision: str | None,
+    run: str, files: tuple[str, ...], others: tuple[str, ...], exact: bool, dynamic: bool, encoding: str,
+    as_json: bool, precision: str | None,
 ) -> None:  # fmt: skip
     """Say how well the model in the directory RUN predicts text files ("-" is standard input).
 
@@ -60,7 +65,9 @@ def evaluate(
             corpus, nbytes = _encoded(model, paths, encoding, Path(folder))
             if len(corpus.train) < 2:
                 raise InputError(f"{', '.join(map(shown, files))}: too little text; give at least two tokens")
-            results.append({"name": name, "path": str(path), **_facts(model, corpus, nbytes, exact=exact)})
+            results.append(
+                {"name": name, "path": str(path), **_facts(model, corpus, nbytes, exact=exact, dynamic=dynamic)}
+            )
             del corpus  # lets go of the mapped file
     for facts in results:
         if facts["unknown"]:
@@ -94,7 +101,7 @@ def _encoded(
     return corpus, nbytes
 
 
-def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool) -> dict[str, Any]:
+def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool, dynamic: bool) -> dict[str, Any]:
     """What --json prints of a run."""
     from textgru.analysis.evaluate import STREAMS
     from textgru.analysis.lost_starts import lost_starts
@@ -104,6 +111,7 @@ def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool) ->
     network = model.network if model.precision == "fp32" else model.packed()
     with progress_bar("scoring") as on_progress:
         quality = measure(network, corpus.train, streams=1 if exact else STREAMS, on_progress=on_progress)
+    followed = _followed(model, corpus, nbytes) if dynamic else {}
     score, starts = quality.score, lost_starts(network, corpus.train)
     return {
         "loss": score.loss,
@@ -121,6 +129,24 @@ def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool) ->
         "unknown": corpus.share(model.tokenizer.unk_id),
         "precision": model.precision,
         "tokenizer": model.tokenizer.kind,
+        **followed,
+    }
+
+
+def _followed(model: LanguageModel, corpus: Corpus, nbytes: int) -> dict[str, Any]:
+    """The same figures of weights that follow the text."""
+    from textgru.analysis.dynamic import follow_text, follower_of
+    from textgru.cli.progress import progress_bar
+
+    with progress_bar("following") as on_progress:
+        score = follow_text(follower_of(model.network), corpus.train, on_progress=on_progress)
+    return {
+        "dynamic": {
+            "loss": score.loss,
+            "perplexity": score.perplexity,
+            "bits_per_char": score.bits_per_char(len(corpus.train), corpus.characters),
+            "bits_per_byte": score.bits_per_byte(len(corpus.train), nbytes),
+        }
     }
 
 
@@ -135,6 +161,12 @@ def _print_one(facts: dict[str, Any]) -> None:
     if facts["starts"]:
         click.echo(
             f"starts      {facts['starts_that_never_recover']} of {facts['starts']} with an empty state go astray"
+        )
+    if "dynamic" in facts:
+        followed = facts["dynamic"]
+        click.echo(
+            f"dynamic     {followed['loss']:.4f} nats a token where the weights follow the text; "
+            f"bytes {followed['bits_per_byte']:.4f} bits each"
         )
     click.echo(
         f"text        {facts['tokens'] + 1:,} tokens, {facts['characters']:,} characters, read in {facts['precision']}"

@@ -28,7 +28,7 @@ MOST_SAMPLES = 10**12
 
 # What goes together with what draws nothing, or asks at every turn.
 WITH_BEAMS = {"prompt", "prompt_file", "escape", "load_state", "length", "beams", "n_best", "length_penalty", "as_json",
-              "output", "stop", "stop_at"}  # fmt: skip
+              "output", "stop", "stop_at", "adapt"}  # fmt: skip
 NOT_INTERACTIVE = (
     "report_novelty",
     "prompts",
@@ -65,6 +65,10 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
     _check_folders(options)
     Settings.of(_settings(options))  # what is wrong with it is said first
     model = load(run, precision=options["precision"])
+    if options["adapt"] is not None:
+        from textgru.cli.prompts import read_text
+
+        model = model.adapt(read_text(options["adapt"]))
     settings = _settings(options, model)
     _warn_of_unknown(model, prompts)
     state = model.load_state(options["load_state"]) if options["load_state"] else None

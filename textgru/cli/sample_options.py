@@ -33,6 +33,9 @@ OPTIONS = [
         is_flag=True,
         help=r"\n, \t, \\, \u00e9 in --prompt, --prompts, --stop and --dry-sequence-breaker.",
     ),
+    _option(
+        "Prompt", "--adapt", metavar="FILE", help='Read FILE first ("-": standard input), and write in its manner.'
+    ),
     _option("Prompt", "--load-state", metavar="FILE", help="Go on exactly where --save-state stopped."),
     _option(
         "Sampling",

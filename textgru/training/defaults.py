@@ -102,9 +102,9 @@ def tokens_to_read(config: TrainingConfig, network: NetworkConfig, train_tokens:
 def operations_a_second(precision: str) -> float:
     """What training does in useful floating-point operations, roughly, with these threads on a CPU of this kind."""
     if precision == "bf16":
-        rate = 130e9 if simd.bf16_is_fast() else 5e9
+        rate = {"avx512_bf16": 130e9, "neon_bf16": 40e9}.get(simd.instruction_set(), 5e9)
     else:
-        rate = {"baseline": 15e9, "avx2": 40e9}.get(simd.instruction_set(), 80e9)
+        rate = {"baseline": 15e9, "neon_dot": 15e9, "neon_bf16": 15e9, "avx2": 40e9}.get(simd.instruction_set(), 80e9)
     return rate * int(get_num_threads())
 
 
