@@ -138,7 +138,7 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_the_options_of_the_commands_exist(page):
-    context = click.Context(main, info_name="textgru")
+    context = click.Context(main, info_name="textgru", **main.context_settings)
     for words in commands(page.read_text(encoding="utf-8")):
         command = main.get_command(context, words[1])
         if isinstance(command, click.Group) and len(words) > 2 and not words[2].startswith("-"):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 import numpy as np
 
 from textgru.core._products.products import Products
-from textgru.core._sequence.between_layers import normalise, normalise_backward
+from textgru.core._sequence.composed_stack import StackPass, backward_stack, forward_stack
 from textgru.core._sequence.driver import backward, forward
 from textgru.core._sequence.gates import gates_of
 from textgru.core._sequence.gradients import input_gradients, recurrent_gradient, unroll
@@ -31,7 +31,6 @@ from textgru.core._support.checks import (
     float_dtype,
     own_index,
 )
-from textgru.core._support.dropout import dropout as drop_elements
 from textgru.core._support.lengths import check_lengths
 from textgru.core._support.lookup import gather, scatter_add
 from textgru.core._support.sums import column_sums
@@ -60,27 +59,6 @@ class _Pass:
     variational: bool
 
 
-@dataclass
-class _Between:
-    """What the backward pass needs of what came after a layer of a stack, on arrays (T, B, D H)."""
-
-    normal: tuple[np.ndarray, np.ndarray] | None
-    key: int | None  # of the dropout mask
-    residual: bool
-
-
-@dataclass
-class _StackPass:
-    """The same of a stack that is composed of layers in one direction each."""
-
-    shape: tuple[int, int]
-    after: list[_Between]  # each layer
-    inside: np.ndarray | None  # (T, B, 1) bool, where rows have lengths: whether that is before their end
-    dropout: float
-    variational: bool
-    looked_up: tuple[np.ndarray, tuple[int, ...]] | None  # index (T, B) and the table's shape
-
-
 class Recurrent(Layer, Generic[State]):
     """A stack of recurrent layers over time-major arrays. A cell is a description: GRU, LSTM, RNN.
 
@@ -106,7 +84,7 @@ class Recurrent(Layer, Generic[State]):
 
     _fixed = Layer._fixed | {"input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"}
     _fixed |= {"residual", "layer_norm"}
-    _pass: _Pass | _StackPass | None
+    _pass: _Pass | StackPass | None
     _parts: tuple[Recurrent[State], ...] = ()  # of a composed stack: its layers, each in its directions
     _reset_before = False  # see GRU
 
@@ -241,7 +219,7 @@ class Recurrent(Layer, Generic[State]):
         sizes = check_lengths(lengths, x.shape[1], x.shape[0])
         h_0s = arrays_of(self.cell, "h_0", h_0)
         if self._parts:
-            outputs, states, gates = self._forward_stack(x, h_0s, sizes, training, keep)
+            outputs, states, gates = forward_stack(self, x, h_0s, sizes, training, keep)
         else:
             order = RowOrder(*x.shape[:2]) if sizes is None else PackedOrder(x.shape[0], sizes)
             outputs, states, gates = self._forward_in_order(x, order, h_0s, training, copy, keep)
@@ -265,111 +243,6 @@ class Recurrent(Layer, Generic[State]):
         rows = self._in_order("x", x, order, training)
         y, states = self.forward_rows(rows, None, order, h_0s, training=training, keep_gates=keep)
         return self._in_steps(y, order, training, copy), states, self._gates(order, training) if keep else []
-
-    def _forward_stack(
-        self,
-        x: np.ndarray,
-        h_0s: tuple[np.ndarray, ...] | None,
-        lengths: np.ndarray | None,
-        training: bool,
-        keep: bool,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...], list[dict[str, np.ndarray]]]:
-        """As forward, of x (T, B, I), layer by layer and direction by direction."""
-        steps, batch = x.shape[:2]
-        self._check_states("h_0", h_0s, batch)
-        drops, variational = check_probability("dropout", self.dropout), bool(self.variational_dropout)
-        keys: list[int] = []
-        if training:
-            self._pass = None
-            check_apart("x", x, gradients=self._flat.gradients)
-            if drops:
-                keys = [int(key) for key in self.dropout_rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
-        inside = None if lengths is None else (np.arange(steps)[:, None] < lengths)[:, :, None]
-        orders = self._orders(steps, batch, lengths)
-        last: list[tuple[np.ndarray, ...]] = []
-        after, gates = [], []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction, order in enumerate(orders):
-                i = layer * self._directions + direction
-                first = None if h_0s is None else tuple(array[i : i + 1] for array in h_0s)
-                y, states, found = self._parts[i]._forward_in_order(x, order, first, training, True, keep)
-                outputs.append(y)
-                last.append(states)
-                gates += found
-            y = np.concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
-            normal, key = None, None
-            if layer < self.num_layers - 1:
-                if self.layer_norm:
-                    weight, bias = self.parameters[f"norm_weight_l{layer}"], self.parameters[f"norm_bias_l{layer}"]
-                    y, normal = normalise(y, weight, bias)
-                if keys:
-                    key = keys[layer]
-                    self._drop(y, drops, key, variational)
-            residual = self.residual and x.shape[2] == y.shape[2]
-            if residual:
-                y = y + x
-            if inside is not None and (normal is not None or residual):
-                y = np.where(inside, y, y.dtype.type(0))
-            after.append(_Between(normal, key, residual))
-            x = y
-        if training:
-            self._pass = _StackPass((steps, batch), after, inside, drops, variational, None)
-        return x, tuple(np.concatenate(arrays) for arrays in zip(*last, strict=True)), gates
-
-    def _backward_stack(
-        self, done: _StackPass, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None, input_gradient: bool
-    ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
-        """As backward, of dy (T, B, D H)."""
-        self._check_states("dh_n", d_states, done.shape[1])
-        check_apart("dy", dy, gradients=self._flat.gradients)
-        self._pass = None
-        first: list[tuple[np.ndarray, ...]] = []
-        dx: np.ndarray | None = None
-        for layer in reversed(range(self.num_layers)):
-            after = done.after[layer]
-            if done.inside is not None:
-                dy = np.where(done.inside, dy, dy.dtype.type(0))
-            d = dy
-            if after.key is not None:
-                d = dy.copy()
-                self._drop(d, done.dropout, after.key, done.variational)
-            if after.normal is not None:
-                names = f"norm_weight_l{layer}", f"norm_bias_l{layer}"
-                gradients = (self.gradients[name] for name in names)
-                d = normalise_backward(d, after.normal, self.parameters[names[0]], *gradients)
-            wanted, dx = input_gradient or layer > 0, None
-            found = []
-            for direction in range(self._directions):
-                i = layer * self._directions + direction
-                part = np.ascontiguousarray(d[:, :, direction * self.hidden_size : (direction + 1) * self.hidden_size])
-                given = None if d_states is None else tuple(array[i : i + 1] for array in d_states)
-                d_input, d_first = self._parts[i]._backward_in_order(part, given, wanted, True)
-                found.append(d_first)
-                if d_input is not None:
-                    dx = d_input if dx is None else dx + d_input
-            first = found + first
-            if dx is not None:
-                dy = dx = dx + dy if after.residual else dx
-        if dx is not None and done.looked_up is not None:
-            index, shape = done.looked_up
-            table = np.zeros(shape, self.dtype)
-            scatter_add(index.reshape(-1), dx.reshape(-1, self.input_size), table)
-            dx = table
-        return dx, tuple(np.concatenate(arrays) for arrays in zip(*first, strict=True))
-
-    def _orders(self, steps: int, batch: int, lengths: np.ndarray | None) -> list[RowOrder]:
-        """For each direction."""
-        sizes = np.full(batch, steps) if lengths is None else lengths
-        orders: list[RowOrder] = [RowOrder(steps, batch) if lengths is None else PackedOrder(steps, sizes)]
-        if self.bidirectional:
-            orders.append(PackedOrder(steps, sizes, backwards=True))
-        return orders
-
-    @staticmethod
-    def _drop(x: np.ndarray, p: float, key: int, variational: bool) -> None:
-        """Dropout of x (T, B, n), in place; where `variational`, with one mask for all steps."""
-        drop_elements(x.reshape(-1), p, key, x[0].size if variational else 0)
 
     def _axes(self, seq: int | str, batch: int | str) -> tuple[int | str, int | str]:
         return (batch, seq) if self.batch_first else (seq, batch)
@@ -400,8 +273,8 @@ class Recurrent(Layer, Generic[State]):
             raise ValueError("table: expected an array apart from this layer's workspace; pass a copy")
         h_0s = arrays_of(self.cell, "h_0", h_0)
         if self._parts:
-            y, states, _ = self._forward_stack(table[index], h_0s, sizes, training, False)
-            if isinstance(self._pass, _StackPass) and training:
+            y, states, _ = forward_stack(self, table[index], h_0s, sizes, training, False)
+            if isinstance(self._pass, StackPass) and training:
                 self._pass.looked_up = index, table.shape
             return self._turned(y), self._as_state(states)
         order = RowOrder(*index.shape) if sizes is None else PackedOrder(index.shape[0], sizes)
@@ -423,7 +296,7 @@ class Recurrent(Layer, Generic[State]):
         done = self._pass
         steps: int
         batch: int
-        if isinstance(done, _StackPass):
+        if isinstance(done, StackPass):
             steps, batch = done.shape
         else:
             steps, batch = done.order.steps, done.order.batch
@@ -432,9 +305,9 @@ class Recurrent(Layer, Generic[State]):
             dy = np.zeros([int(size) for size in shape], self.dtype)
         check_array("dy", dy, self.dtype, shape)
         given, looked_up = arrays_of(self.cell, "dh_n", dh_n), False
-        if isinstance(done, _StackPass):
+        if isinstance(done, StackPass):
             looked_up = done.looked_up is not None
-            dx, d_states = self._backward_stack(done, self._turned(dy), given, input_gradient)
+            dx, d_states = backward_stack(self, done, self._turned(dy), given, input_gradient)
         else:
             looked_up = done.index is not None
             dx, d_states = self._backward_in_order(self._turned(dy), given, input_gradient, copy)
