@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ from textgru.training.run import TrainingRun
 MOST_BYTES = 1 << 30  # of memory
 LONGEST = 120.0  # seconds that a case may take, where others run beside it
 TEXT = "The ferry was late, and the miller's cat had gone across before it. Ж€𝄞\n" * 120
+# number, folder for its files, runs -> what was done, the answers; raises AssertionError
+Case = Callable[[int, Path, Path], tuple[str, Counter[str]]]
 SMALL: dict[str, Any] = {"hidden_size": 8, "embedding_size": 4}
 STEPS: dict[str, Any] = {"batch_size": 4, "seq_length": 8, "max_steps": 24, "eval_every": 8, "checkpoint_every": 5}
 
@@ -214,17 +216,7 @@ def use(run: Path, folder: Path, rng: random.Random) -> Counter[str]:
         ("train", "--resume", str(run)),
     ]  # fmt: skip
     for call in calls:
-        result = CliRunner().invoke(command_line, list(call))
-        name = " ".join(call[:1] + tuple(word for word in call[1:] if word.startswith("--")))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise AssertionError(f"{name}: {type(result.exception).__name__}: {result.exception}") from result.exception
-        assert result.exit_code in (0, 1, 2), f"{name}: exit code {result.exit_code}"
-        errors = [line for line in result.stderr.splitlines() if line.startswith("textgru: error: ")]
-        assert len(errors) == (result.exit_code != 0), f"{name}: exit code {result.exit_code}: {result.stderr[:500]}"
-        others = [line for line in result.stderr.splitlines() if not line.startswith(("textgru: ", "seed "))]
-        assert not others, f"{name}: {others[0][:300]}"
-        assert all(len(line) < 1500 for line in errors), f"{name}: a message of {len(errors[0])} characters"
-        answers[f"{call[0]}: {result.exit_code}"] += 1
+        answers[f"{call[0]}: {answer_of(call)}"] += 1
     try:
         model = textgru.load(run)
         model.generate("The ", length=5, seed=1)
@@ -233,6 +225,24 @@ def use(run: Path, folder: Path, rng: random.Random) -> Counter[str]:
     except textgru.TextgruError:
         answers["load: refused"] += 1
     return answers
+
+
+def answer_of(call: Sequence[str], given: bytes = b"") -> int:
+    """The exit code of a command, with this standard input. Raises AssertionError where it doesn't answer as it should:
+    with 0, 1 or 2, the latter two with one line on standard error, and no traceback."""
+    result = CliRunner().invoke(command_line, list(call), input=given)
+    name = " ".join([*call[:1], *(word for word in call[1:] if word.startswith("--"))])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise AssertionError(f"{name}: {type(result.exception).__name__}: {result.exception}") from result.exception
+    assert result.exit_code in (0, 1, 2), f"{name}: exit code {result.exit_code}"
+    errors = [line for line in result.stderr.splitlines() if line.startswith("textgru: error: ")]
+    assert len(errors) == (result.exit_code != 0), f"{name}: exit code {result.exit_code}: {result.stderr[:500]}"
+    odd = ("Traceback", "Warning") if result.exit_code == 0 else ("",)  # else there may be what a command reports
+    own = ("textgru: ", "seed ")
+    others = [s for s in result.stderr.splitlines() if not s.startswith(own) and any(word in s for word in odd)]
+    assert not others, f"{name}: {others[0][:300]}"
+    assert all(len(line) < 1500 for line in errors), f"{name}: a message of {len(errors[0])} characters"
+    return result.exit_code
 
 
 def one_case(number: int, folder: Path, runs: Path) -> tuple[str, Counter[str]]:
@@ -265,14 +275,14 @@ def prepared(runs: Path) -> Iterator[Path]:
         yield folder
 
 
-def work(first: int, last: int, step: int, runs: Path) -> None:
+def work(first: int, last: int, step: int, runs: Path, case: Case) -> None:
     """A process's cases: before each its number, then what came of it, as lines of JSON."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with prepared(runs) as folder:
         for number in range(first, last, step):
             print(json.dumps({"case": number}), flush=True)
             try:
-                _, answers = one_case(number, folder, runs)
+                _, answers = case(number, folder, runs)
                 print(json.dumps({"answers": answers}), flush=True)
             except Exception as error:
                 notes = "; ".join(getattr(error, "__notes__", ()))
@@ -282,7 +292,8 @@ def work(first: int, last: int, step: int, runs: Path) -> None:
 class Worker:
     """A process that works through cases, and is started again after one that ended it or took too long."""
 
-    def __init__(self, first: int, last: int, step: int, runs: Path) -> None:
+    def __init__(self, first: int, last: int, step: int, runs: Path, module: str) -> None:
+        self._module = module
         self._next, self._last, self._step, self._runs = first, last, step, runs
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -291,19 +302,22 @@ class Worker:
     def _start(self) -> None:
         arguments = [str(self._next), str(self._last), str(self._step), str(self._runs)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.damage", "--work", *arguments], stdout=subprocess.PIPE,
+            [sys.executable, "-m", self._module, "--work", *arguments], stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "TEXTGRU_CACHE": os.devnull},
         )  # fmt: skip
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
-        self._since, self._case = time.monotonic(), self._next
+        self._since, self._case, self._line = time.monotonic(), self._next, ""
 
     def look(self) -> bool:
         """Takes what the process has said; whether it has ended with nothing left to do."""
         assert self._process.stdout is not None
         ended = self._process.poll() is not None
         while line := self._process.stdout.readline():
-            said = json.loads(line)
+            self._line += line
+            if not line.endswith("\n"):  # the rest is still to come
+                continue
+            said, self._line = json.loads(self._line), ""
             self._since = time.monotonic()
             self._case = said.get("case", self._case)
             self.answers.update(said.get("answers", {}))
@@ -325,8 +339,9 @@ class Worker:
         self._start()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(description: str | None = __doc__, module: str = "benchmarks.damage", case: Case = one_case) -> None:
+    """`module`: the one that is called, whose cases these are."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=20_000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the first one's number (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="side by side (default: %(default)s)")
@@ -335,7 +350,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.work:
         first, last, step, runs = arguments.work
-        work(int(first), int(last), int(step), Path(runs))
+        work(int(first), int(last), int(step), Path(runs), case)
         return
     with tempfile.TemporaryDirectory() as name:
         make_runs(Path(name))
@@ -344,13 +359,14 @@ def main() -> None:
             signal.alarm(int(LONGEST))
             with prepared(runs) as folder:
                 try:
-                    print(*one_case(arguments.only, folder, runs))
+                    print(*case(arguments.only, folder, runs))
                 except AssertionError:
                     traceback.print_exc()
                     sys.exit(1)
             return
         last = arguments.seed + arguments.cases
-        workers = [Worker(arguments.seed + i, last, arguments.processes, runs) for i in range(arguments.processes)]
+        step = arguments.processes
+        workers = [Worker(arguments.seed + i, last, step, runs, module) for i in range(step)]
         _wait_for(workers, lambda: sum(worker.answers.total() for worker in workers))
     answers = sum((worker.answers for worker in workers), Counter[str]())
     for answer, count in sorted(answers.items()):
