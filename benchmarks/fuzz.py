@@ -24,7 +24,8 @@ from textgru.cli import main as command_line
 # More than any option takes, so that nothing is asked for that would take for ever.
 NUMBERS = ["-1", "0", "1", "2", "3", "0.5", "1e-320", "nan", "inf", "-inf", "x", "", "99999999999999999999999", "007",
            "1_000", "2.9", " 1", "0x10", "1e400", "\u0663"]  # fmt: skip
-WORDS = ["", "x", "-", "--", "é" * 300, "\udcff", ".", "..", "/", "/dev/null", "a/b/c", "*", "%s", "{n}", "\\n",
+DEVICE = "null"  # a link to one: as the root user a command could replace the device itself
+WORDS = ["", "x", "-", "--", "é" * 300, "\udcff", ".", "..", "/", DEVICE, "a/b/c", "*", "%s", "{n}", "\\n",
          "\u202e", "=", "#1=2", "e=1", "(", "[a-z]+", "a" * 5000, "~", "\n", "text.txt", "good"]  # fmt: skip
 LEFT_OUT = {"serve", "help", "corpora"}
 NEVER = {"interactive", "help", "version", "debug"}
@@ -74,6 +75,7 @@ def one_case(number: int, folder: Path, runs: Path) -> tuple[str, Counter[str]]:
     place.mkdir(parents=True)
     shutil.copytree(runs / rng.choice(sorted(path.name for path in runs.iterdir())), place / "good")
     (place / "text.txt").write_bytes(odd_text(rng))
+    (place / DEVICE).symlink_to(os.devnull)
     call, given = odd_call(rng), odd_text(rng)
     before = Path.cwd()
     os.chdir(place)
@@ -84,6 +86,7 @@ def one_case(number: int, folder: Path, runs: Path) -> tuple[str, Counter[str]]:
         raise
     finally:
         os.chdir(before)
+    assert (place / DEVICE).is_symlink(), f"a device was replaced: {call!r}"
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert used < MOST_BYTES, f"{used / 1e6:,.0f} MB of memory"
     return repr(call), Counter({f"{call[0]}: {answer}": 1})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Protocol
 
 import click
 
+from textgru.atomic_files import standing_stream
 from textgru.cli.json_output import as_json
 from textgru.errors import StorageError
 from textgru.generation.generate import Piece
@@ -66,7 +68,8 @@ class Target:
             return
         try:
             if self._file is None:
-                self._file = self._path.open("w", encoding="utf-8", errors="textgru", newline="")
+                stream = standing_stream(self._path) or self._path.open("wb")
+                self._file = TextIOWrapper(stream, encoding="utf-8", errors="textgru", newline="")
             self._file.write(text)
             self._file.flush()
         except OSError as error:
