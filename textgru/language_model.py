@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -117,15 +117,16 @@ class LanguageModel:
         (separate_documents); without a prompt such a model starts one (textgru.generation.stopping.Stopping).
         With `regex`, `grammar` or `json_schema` the new text matches it, from its start to its end, unless it ends
         by its length (textgru.generation.constraints.Constraint).
-        `temperature` (default 0.8) 0 takes the likeliest token each time; all other controls, such as `top_p` and
-        `repetition_penalty`, are those of textgru.generation.sampling.Sampling. The same `seed` gives the same text.
+        `temperature` (default 0.8) 0 takes the likeliest token each time, "auto" is `calibrated_temperature`; all other
+        controls, such as `top_p` and `repetition_penalty`, are those of textgru.generation.sampling.Sampling. The same
+        `seed` gives the same text.
 
         It goes on from `state`, if one is given: what `prime`, `load_state` or a stream's `state` gave; without a
         `seed` also with the random numbers of that stream. The stream's `finish_reason` says why it ended.
 
         Raises InputError (a ValueError) for values that can't be.
         """
-        sampling, stopping, constraint, seed = Settings.of(settings)
+        sampling, stopping, constraint, seed = self._settings(settings)
         matchers = constraint.matchers(self.tokenizer, sampling.banned)
         start = self._start(_checked(prompt), state)
         rng = next(random_numbers(_seed(seed, state)))
@@ -172,7 +173,7 @@ class LanguageModel:
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts: expected several strings, got {shown(prompts)}; give a list")
-        sampling, stopping, constraint, seed = Settings.of(settings)
+        sampling, stopping, constraint, seed = self._settings(settings)
         numbers = random_numbers(_seed(seed, state))
         starts = self._starts(prompts, state)
         packed = self.packed()
@@ -242,6 +243,25 @@ class LanguageModel:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         return state
+
+    @property
+    def calibrated_temperature(self) -> float:
+        """The temperature at which the run's model is as sure as it is right, by its validation text
+        (textgru.analysis.temperature): what temperature="auto" stands for. Raises InputError (a ValueError) where it
+        isn't known."""
+        found = None if self.run is None else self.run.scores.get("temperature")
+        if found is None:
+            raise InputError(
+                "temperature: auto isn't known of this model, which was trained without a validation text, or by "
+                "an earlier version; give a number"
+            )
+        return float(found)
+
+    def _settings(self, given: Mapping[str, Any]) -> Settings:
+        """Those of a generation. Raises InputError."""
+        if given.get("temperature") == "auto":
+            given = {**given, "temperature": self.calibrated_temperature}
+        return Settings.of(given)
 
     def fingerprint(self) -> str:
         """The SHA-256 of the weights and the tokenizer, in hexadecimal; computed once, and again after repack."""

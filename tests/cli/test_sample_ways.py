@@ -176,3 +176,24 @@ def test_novelty_is_reported_after_the_text(cli, fails, run):
     assert told.stderr.startswith("text     600 characters, looked for in ")
     assert "longest  " in told.stderr
     assert "--report-novelty" in fails("sample", run, "--lines", "--report-novelty")
+
+
+def test_the_temperature_that_the_training_found(cli, run, model, tmp_path):
+    found = json.loads(cli("info", run, "--json").stdout)["temperature"]
+    assert 0.3 < found < 3
+    assert found == model.calibrated_temperature
+    wanted = model.generate("The", length=40, seed=2, temperature=found) + "\n"
+    assert cli("sample", run, "-p", "The", "-n", 40, "-s", 2, "--temperature", "auto").stdout == wanted
+    assert model.generate("The", length=40, seed=2, temperature="auto") + "\n" == wanted
+    small = tmp_path / "small"
+    assert cli("quantize", run, "--out", small).exit_code == 0
+    assert textgru.load(small).calibrated_temperature == found
+
+
+def test_a_run_without_a_temperature_of_its_own(fails, tmp_path, text_file):
+    out = tmp_path / "run"
+    model = textgru.train(text_file, out, hidden_size=8, embedding_size=4, max_steps=2, val_fraction=0)
+    line = fails("sample", out, "--temperature", "auto", "-n", 3)
+    assert "temperature: auto isn't known of this model" in line
+    with pytest.raises(textgru.InputError, match="give a number"):
+        model.generate("The", length=3, temperature="auto")

@@ -71,6 +71,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "step": run.scores.get("step"),
         "epoch": run.scores.get("epoch"),
         "tokens_seen": run.scores.get("tokens_seen"),
+        "temperature": run.scores.get("temperature"),
         "seconds": training_seconds(run),
         "config": config,
     }
@@ -101,6 +102,8 @@ def _print_run(run: Run, facts: dict[str, Any]) -> None:
         parts += [f"on the last {corpus.validation_tokens:,} tokens"] if corpus is not None else []
         note = " (before the weights were quantised)" if run.precision == "int8" else ""
         lines.append(("validation", ", ".join(parts) + note))
+    if scores.get("temperature") is not None:
+        lines.append(("temperature", f"{scores['temperature']:.3f} suits the validation text (--temperature auto)"))
     settings = ", ".join(f"{name} {value:g}" for name, value in training.items() if isinstance(value, (int, float)))
     lines.append(("settings", settings))
     for name, value in lines:

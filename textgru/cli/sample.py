@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from textgru.cli.options import precision_option, threads_option
-from textgru.cli.sample_options import ITEMS, sample_options
+from textgru.cli.sample_options import AUTO, ITEMS, sample_options
 from textgru.cli.setting_options import SectionedCommand, given_settings
 from textgru.cli.signals import asked
 from textgru.errors import InputError
@@ -65,11 +65,11 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
     _check_folders(options)
     Settings.of(_settings(options))  # what is wrong with it is said first
     model = load(run, precision=options["precision"])
+    settings = _settings(options, model)
     if options["adapt"] is not None:
         from textgru.cli.prompts import read_text
 
         model = model.adapt(read_text(options["adapt"]))
-    settings = _settings(options, model)
     _warn_of_unknown(model, prompts)
     state = model.load_state(options["load_state"]) if options["load_state"] else None
     if options["beams"]:
@@ -150,6 +150,8 @@ def _settings(options: dict[str, Any], model: LanguageModel | None = None) -> di
 
     others = (*(field.name for field in fields(Stopping)), "seed")
     settings = given_settings(Sampling, options) | {name: options[name] for name in others if name in options}
+    if settings.get("temperature") == AUTO:
+        settings["temperature"] = Sampling.temperature if model is None else model.calibrated_temperature
     if model is not None:
         breakers = [unescaped(text) if options["escape"] else text for text in options["dry_breakers"]]
         settings["banned"] = tokens_with("--ban", model.tokenizer, options["ban"])

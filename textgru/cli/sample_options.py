@@ -14,6 +14,14 @@ from textgru.typed import Section
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ITEMS = 10  # with --lines
+AUTO = "auto"  # the temperature that the run's validation text calls for
+
+
+class Temperature(click.FloatRange):
+    """A number from 0 up, or "auto"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == AUTO else super().convert(value, param, ctx)
 
 
 def _option(section: Section, *names: str, **more: Any) -> Callable[[Any], Any]:
@@ -173,6 +181,6 @@ OPTIONS = [
 
 def sample_options(function: Function) -> Function:
     """All of them: those of Sampling, which are made from it, and the others."""
-    for option in reversed([setting_options(Sampling), *OPTIONS]):
+    for option in reversed([setting_options(Sampling, temperature=Temperature(0)), *OPTIONS]):
         function = option(function)
     return function

@@ -34,7 +34,7 @@ class Sampling:
         float,
         Range(0),
         Help(
-            "Below 1 safer, above 1 wilder; 0 always takes the likeliest token.",
+            "Below 1 safer, above 1 wilder; 0 always takes the likeliest token, auto is what the run found to suit it.",
             "Sampling",
             spelled=("--temp",),
             metavar="X",

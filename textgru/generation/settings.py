@@ -17,7 +17,7 @@ class GenerationSettings(TypedDict, total=False):
     """Those of Sampling, Stopping and Constraint, which have the defaults and say what each does; and `seed`: the same
     seed gives the same text."""
 
-    temperature: float
+    temperature: float | Literal["auto"]
     top_k: int | None
     top_p: float | None
     min_p: float

@@ -27,7 +27,8 @@ class CorpusRecord:
 
 @dataclass(frozen=True)
 class Scores:
-    """Those of the saved weights, where they have been evaluated."""
+    """Those of the saved weights, where they have been evaluated. `temperature`: see
+    textgru.analysis.temperature."""
 
     step: Annotated[int | None, Range(0, 2**53)] = None
     epoch: Annotated[float | None, Range(0, 1e15)] = None
@@ -36,6 +37,7 @@ class Scores:
     val_loss: Annotated[float | None, Range(-1e40, 1e40)] = None
     bits_per_char: Annotated[float | None, Range(-1e40, 1e40)] = None
     seconds: Annotated[float | None, Range(0, 1e11)] = None
+    temperature: Annotated[float | None, Range(0, above=True)] = None
 
 
 @dataclass(frozen=True)

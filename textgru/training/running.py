@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from textgru.analysis.temperature import calibrated_temperature
 from textgru.core import get_num_threads, set_num_threads
 from textgru.distributed.ranks import Ranks
 from textgru.errors import TextgruError
@@ -15,6 +16,7 @@ from textgru.generation.sampling import Sampling
 from textgru.generation.stream import stream as generated
 from textgru.model.network import Network
 from textgru.runs.layout import TOKENS
+from textgru.runs.run import Run
 from textgru.runs.writer import RunWriter
 from textgru.text.corpus import Corpus
 from textgru.text.tokenizer import Tokenizer
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 METRICS_STEPS = 10  # one training step in this many goes to metrics.jsonl
+DIGITS = 3  # of the temperature, after the point
 SAMPLE_LENGTH = 300  # tokens
 SAMPLING = Sampling(temperature=0.8)
 
@@ -114,6 +117,7 @@ class RunningTraining:
         for event in self.trainer.events():
             self._record(event)
             if isinstance(event, EndEvent):
+                self._calibrate()
                 if event.reason != "stopped":
                     self._writer.finish()
                 if not self._writer.published:
@@ -128,6 +132,14 @@ class RunningTraining:
                 sample = SampleEvent(event.step, self._sample(event.step))
                 self._record(sample)
                 yield sample
+
+    def _calibrate(self) -> None:
+        """Adds to the saved weights the temperature that suits them."""
+        if self._writer.published and len(self.corpus.validation) > 1:
+            saved = Run.read(self._writer.path)
+            network = saved.load_network()
+            found = calibrated_temperature(network, self.corpus.validation)
+            self._writer.save_weights(network, {**saved.scores, "temperature": round(found, DIGITS)})
 
     def _record(self, event: RunEvent) -> None:
         """Writes an event to metrics.jsonl, if it is one of those that stand there."""
