@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from textgru.analysis.dynamic import DynamicSettings, follow_text, follower_of
+from textgru.analysis.dynamic import DynamicSettings, follow_text, followed_surprisals, follower_of
 from textgru.analysis.embeddings import embed
 from textgru.analysis.evaluate import Score, evaluate
 from textgru.analysis.line_scores import LineScore, LineScorer
@@ -316,19 +316,24 @@ class LanguageModel:
             warnings.warn(f"{percent(unknown)} of the text's tokens are unknown to the model", stacklevel=2)
         return score
 
-    def surprisals(self, text: str, *, top: int = 0) -> Surprisals:
+    def surprisals(self, text: str, *, top: int = 0, dynamic: bool = False) -> Surprisals:
         """The surprisal in bits of every token of a text, given those before it; the first is given, and has NaN. With
         `top` also that many of the likeliest tokens at each place. The mean of the others is score(text).loss / log(2).
+        With `dynamic` the weights of a copy follow the text as it is read (textgru.analysis.dynamic), in float32.
 
         Raises InputError (a ValueError) for what is no text, and a `top` below 0.
         """
         tokens = self.tokenizer.encode(normalise(text))
-        return joined(self.stream_surprisals([tokens], top=top), top)
+        return joined(self.stream_surprisals([tokens], top=top, dynamic=dynamic), top)
 
-    def stream_surprisals(self, tokens: Iterable[np.ndarray], *, top: int = 0) -> Iterator[Surprisals]:
+    def stream_surprisals(
+        self, tokens: Iterable[np.ndarray], *, top: int = 0, dynamic: bool = False
+    ) -> Iterator[Surprisals]:
         """The same for a text that comes as arrays (n,) of ids (Tokenizer.encode_blocks): yields parts of it."""
         if isinstance(top, bool) or not isinstance(top, int) or top < 0:
             raise InputError(f"top: expected an integer from 0 up, got {top!r}")
+        if dynamic:
+            return followed_surprisals(follower_of(self.network), self.tokenizer, tokens, top=top)
         return surprisals(self.packed(), self.tokenizer, tokens, top=top)
 
     def score_lines(self, lines: Sequence[str]) -> list[LineScore]:

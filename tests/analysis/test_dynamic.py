@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from textgru.analysis.dynamic import DynamicSettings, follow_text, follower_of
+from textgru.analysis.dynamic import DynamicSettings, follow_text, followed_surprisals, follower_of
 from textgru.analysis.evaluate import evaluate
+from textgru.analysis.surprisal import joined
 from textgru.errors import InputError, TextgruError
 from textgru.model.config import NetworkConfig
 from textgru.model.network import Network
+from textgru.text.tokenizer import Tokenizer
 
 TOKENS = np.tile(np.array([1, 4, 2, 0, 3], np.uint8), 80)
 
@@ -55,3 +57,20 @@ def test_what_cannot_be_is_named():
     broken.parameters.values[...] = np.nan
     with pytest.raises(TextgruError, match="token 1: the loss is no longer finite"):
         follow_text(broken, TOKENS)
+
+
+@pytest.mark.parametrize("top", [0, 2])
+def test_the_surprisals_are_those_of_the_one_figure(top):
+    """However the text comes."""
+    one, tokenizer = network(), Tokenizer.train("char", lambda: ["abcde"])
+    wanted = follow_text(follower_of(one), TOKENS)
+    for parts in ([TOKENS], np.array_split(TOKENS, 7), [TOKENS[:1], TOKENS[1:2], TOKENS[2:]]):
+        found = joined(followed_surprisals(follower_of(one), tokenizer, parts, top=top), top)
+        np.testing.assert_array_equal(found.tokens, TOKENS)
+        assert np.isnan(found.bits[0])
+        assert found.bits[1:].mean() * np.log(2) == pytest.approx(wanted.loss, abs=1e-5)
+        assert found.likeliest.shape == (len(TOKENS), top)
+    if top:
+        hit = found.likeliest[1:, 0] == TOKENS[1:]
+        np.testing.assert_allclose(found.bits[1:][hit], -np.log2(found.probabilities[1:, 0][hit]), atol=1e-4)
+        assert hit[-64:].mean() > hit[:64].mean()

@@ -204,3 +204,19 @@ def test_precision(cli, run):
     difference = [abs(a["bits"] - b["bits"]) for a, b in zip(exact[1:], rounded[1:], strict=True)]
     assert 0 < max(difference) < 0.1
     assert math.isclose(sum(difference), 0, abs_tol=0.05 * len(TEXT))
+
+
+def test_weights_that_follow_the_text(cli, fails, run, tmp_path):
+    """The figure is that of eval --dynamic; top and form change nothing."""
+    file = tmp_path / "text"
+    file.write_text(sentences(3000))
+    figures = json.loads(cli("eval", run, file, "--dynamic", "--json").stdout)
+    bits = [token["bits"] for token in tokens(cli("score", run, file, "--dynamic", "--json"))][1:]
+    assert sum(bits) / len(bits) == pytest.approx(figures["dynamic"]["loss"] / math.log(2), rel=1e-5)
+    rows = list(csv.reader(io.StringIO(cli("score", run, file, "--dynamic", "--csv", "--top", 1).stdout)))[2:]
+    assert [float(row[2]) for row in rows] == pytest.approx(bits, abs=1e-4)
+    assert textgru.load(run).surprisals(file.read_text(), dynamic=True).bits[1:] == pytest.approx(bits, abs=1e-6)
+    assert cli("score", run, file, "--dynamic", "--html", tmp_path / "page.html").exit_code == 0
+    for options in (["--lines"], ["--precision", "int8"]):
+        line = fails("score", run, file, "--dynamic", *options)
+        assert f"leave out {options[0]}" in line

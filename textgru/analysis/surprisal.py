@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log
+from typing import Protocol
 
 import numpy as np
 
@@ -43,24 +44,45 @@ def surprisals(
     packed: PackedNetwork, tokenizer: Tokenizer, tokens: Iterable[np.ndarray], *, top: int = 0
 ) -> Iterator[Surprisals]:
     """Reads a text that comes as arrays (n,) of ids, and yields the same tokens in order, a window at a time."""
-    session, decoder = Session(packed), tokenizer.decoder()
     top = min(top, packed.vocab_size)
     size = max(1, min(WINDOW, LOGITS_BYTES // (packed.vocab_size * packed.dtype.itemsize))) if top else WINDOW
+    return in_windows(_SessionReader(packed), tokenizer, _cut(tokens, size), top)
+
+
+class WindowReader(Protocol):
+    """What reads a text window by window."""
+
+    def read(self, tokens: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads tokens (n,) intp: the losses (n,) in nats of targets (n,), what follows each of them; and the `top`
+        likeliest tokens in their places, (n, top) intp, with their probabilities (n, top)."""
+
+
+def in_windows(
+    reader: WindowReader, tokenizer: Tokenizer, windows: Iterable[np.ndarray], top: int
+) -> Iterator[Surprisals]:
+    """What a reader finds of a text that comes as windows (n,) intp, n at least 1."""
+    decoder = tokenizer.decoder()
     before: np.ndarray | None = None  # the last token that has not been read
-    for window in _cut(tokens, size):
+    for window in windows:
         begun = before is not None
         read = window[:-1] if before is None else np.concatenate([before, window[:-1]])
         targets = window if begun else window[1:]
         bits, likeliest, probabilities = _empty(len(window), top)
         of_targets = slice(0 if begun else 1, None)
-        if top:
-            logits = _scores(session, read)
-            likeliest[of_targets], probabilities[of_targets], losses = _likeliest(logits, targets, top)
-        else:
-            losses = session.losses(read, targets)
+        losses, likeliest[of_targets], probabilities[of_targets] = reader.read(read, targets, top)
         bits[of_targets] = losses / log(2)
         yield Surprisals(window, bits, [decoder.feed(token) for token in window.tolist()], likeliest, probabilities)
         before = window[-1:]
+
+
+class _SessionReader:
+    def __init__(self, packed: PackedNetwork) -> None:
+        self._session = Session(packed)
+
+    def read(self, tokens: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if not top:
+            return self._session.losses(tokens, targets), *_empty(len(tokens), 0)[1:]
+        return of_scores(_scores(self._session, tokens), targets, top)
 
 
 def level(bits: float) -> int:
@@ -108,7 +130,7 @@ def _scores(session: Session, tokens: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _likeliest(logits: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The `top` likeliest tokens for scores (n, V), their probabilities, and the losses of targets (n,) in nats."""
+def of_scores(logits: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As WindowReader.read, for scores (n, V)."""
     tokens, logs, of_all = likeliest(logits, top)
-    return tokens, np.exp(logs), of_all - logits[np.arange(len(targets)), targets]
+    return of_all - logits[np.arange(len(targets)), targets], tokens, np.exp(logs)

@@ -27,11 +27,12 @@ FILE_ENDINGS = (".txt", ".gz", ".zst")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a token, or a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a heading.")
 @click.option("--html", metavar="FILE", help="Write a web page instead: the text in colours.")
+@click.option("--dynamic", is_flag=True, help="The weights follow the text: what came is expected to come again.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a file, or of standard input.")
 @precision_option
 @threads_option
 def score(
-    run: str, what: str | None, as_text: bool, as_file: bool, lines: bool, top: int | None,
+    run: str, what: str | None, as_text: bool, as_file: bool, lines: bool, top: int | None, dynamic: bool,
     as_json: bool, as_csv: bool, html: str | None, encoding: str, precision: str | None,
 ) -> None:  # fmt: skip
     """Say how surprising each token of a text is to the model in the directory RUN, in bits: -log2 of its probability
@@ -53,6 +54,10 @@ def score(
         raise click.UsageError("--json, --csv and --html exclude each other")
     if lines and (top is not None or html is not None):
         raise click.UsageError(f"--lines gives no {'--top' if top is not None else '--html'}")
+    if dynamic and (lines or precision not in (None, "fp32")):
+        raise click.UsageError(
+            f"--dynamic changes float32 weights as one text is read: leave out --{'lines' if lines else 'precision'}"
+        )
     blocks = _blocks(what, as_text=as_text, as_file=as_file, encoding=encoding)
     model = load(run, precision=precision)
     if lines:
@@ -65,9 +70,9 @@ def score(
     if html is not None:
         from textgru.paths import given_path
 
-        write_page(model, blocks, given_path("html", html), top or 0)
+        write_page(model, blocks, given_path("html", html), top or 0, dynamic=dynamic)
         return
-    print_tokens(model, blocks, "json" if as_json else "csv" if as_csv else "plain", top or 0)
+    print_tokens(model, blocks, "json" if as_json else "csv" if as_csv else "plain", top or 0, dynamic=dynamic)
 
 
 def _blocks(what: str | None, *, as_text: bool, as_file: bool, encoding: str) -> Iterator[str]:

@@ -52,10 +52,10 @@ class _Tally:
         click.echo(f"{self.bits / (self.tokens - 1):.4f} bits a token, {self.tokens:,} tokens", err=True)
 
 
-def print_tokens(model: LanguageModel, blocks: Iterable[str], form: str, top: int) -> None:
+def print_tokens(model: LanguageModel, blocks: Iterable[str], form: str, top: int, *, dynamic: bool = False) -> None:
     """Each token of a text, as "json", "csv" or "plain", which is in colours on a terminal."""
     tally = _Tally(model)
-    parts = tally.counted(_parts(model, blocks, top))
+    parts = tally.counted(_parts(model, blocks, top, dynamic))
     if form == "plain" and not top:
         from textgru.cli.charts.heat import Heat
 
@@ -80,7 +80,7 @@ def print_tokens(model: LanguageModel, blocks: Iterable[str], form: str, top: in
     tally.warn()
 
 
-def write_page(model: LanguageModel, blocks: Iterable[str], path: Path, top: int) -> None:
+def write_page(model: LanguageModel, blocks: Iterable[str], path: Path, top: int, *, dynamic: bool = False) -> None:
     """A web page of a text."""
     from textgru.analysis.surprisal_page import surprisal_page
     from textgru.atomic_files import atomic_file
@@ -91,7 +91,7 @@ def write_page(model: LanguageModel, blocks: Iterable[str], path: Path, top: int
     tally = _Tally(model)
     name = model.run.path.name if model.run is not None else "model"
     with atomic_file(path) as file:
-        parts = tally.counted(_parts(model, blocks, top))
+        parts = tally.counted(_parts(model, blocks, top, dynamic))
         for piece in surprisal_page(f"textgru score {name}", parts, model.tokenizer):
             file.write(piece.encode("utf-8", "replace"))
     click.echo(f"saved in   {shown_path(path)}")
@@ -115,8 +115,8 @@ def print_lines(model: LanguageModel, blocks: Iterable[str], form: str) -> None:
         click.echo(f"textgru: warning: {number} are unknown to the model", err=True)
 
 
-def _parts(model: LanguageModel, blocks: Iterable[str], top: int) -> Iterator[Surprisals]:
-    return model.stream_surprisals(model.tokenizer.encode_blocks(blocks), top=top)
+def _parts(model: LanguageModel, blocks: Iterable[str], top: int, dynamic: bool) -> Iterator[Surprisals]:
+    return model.stream_surprisals(model.tokenizer.encode_blocks(blocks), top=top, dynamic=dynamic)
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[list[str]]:
