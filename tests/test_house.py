@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1] / "textgru"
 # The rooms from the ground up; a room may import those of lower floors.
 FLOORS = [
     {"errors"}, {"paths", "typed", "atomic_files"}, {"core"}, {"sklearn", "distributed"}, {"text", "model"}, {"runs"},
-    {"generation"}, {"analysis"}, {"language_model"}, {"training", "exchange"}, {"server"}, {"corpora"}, {"cli"},
-    {"entry"}, {"__main__"},
+    {"generation"}, {"analysis"}, {"language_model"}, {"ensemble_model"}, {"training", "exchange"}, {"server"},
+    {"corpora"}, {"cli"}, {"entry"}, {"__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {"errors", "paths", "typed", "atomic_files"}

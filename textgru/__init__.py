@@ -16,17 +16,29 @@ TYPE_CHECKING = False  # not from typing, which takes longer to import than all 
 if TYPE_CHECKING:
     from typing import Any
 
+    from textgru.ensemble_model import load_ensemble
     from textgru.language_model import LanguageModel, load
     from textgru.text.tokenizer import Tokenizer
     from textgru.training.api import resume, train
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "LanguageModel", "TextgruError", "Tokenizer", "__version__", "load", "resume", "train"]
+__all__ = [
+    "InputError",
+    "LanguageModel",
+    "TextgruError",
+    "Tokenizer",
+    "__version__",
+    "load",
+    "load_ensemble",
+    "resume",
+    "train",
+]
 
 # Imported when first asked for: so the command line handles Ctrl-C, and textgru.core stands alone, from the beginning.
 _PLACES = {
     "LanguageModel": "textgru.language_model",
     "load": "textgru.language_model",
+    "load_ensemble": "textgru.ensemble_model",
     "resume": "textgru.training.api",
     "train": "textgru.training.api",
     "Tokenizer": "textgru.text.tokenizer",

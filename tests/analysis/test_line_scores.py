@@ -88,7 +88,7 @@ def test_long_lines_are_read_in_parts(model, monkeypatch):
 
 def test_those_side_by_side_are_of_about_the_same_length(model, monkeypatch):
     """What is read for nothing stays small, also with one very long line among short ones."""
-    read, session = [], line_scores.Session
+    read, session = [], line_scores.session_of
 
     class Watched:
         def __init__(self, packed, rows):
@@ -99,7 +99,7 @@ def test_those_side_by_side_are_of_about_the_same_length(model, monkeypatch):
             read.append(tokens.size)
             return self.session.losses(tokens, targets)
 
-    monkeypatch.setattr(line_scores, "Session", Watched)
+    monkeypatch.setattr(line_scores, "session_of", Watched)
     lengths = np.random.default_rng(0).integers(1, 60, 2000)
     lines = [TEXT[:n].replace("\n", " ") for n in (*lengths, 2900)]
     scores = model.score_lines(lines)

@@ -64,7 +64,7 @@ def test_bad_input_is_one_line(fails, run, tmp_path):
     assert "Invalid value for '--top-p'" in fails("sample", run, "--top-p", "0")
     assert "Invalid value for '--length' / '-n'" in fails("sample", run, "-n", "-5")
     assert "see textgru sample --help" in fails("sample", run, "-n", "-5")
-    assert "Missing argument 'RUN'" in fails("sample")
+    assert "Missing argument 'RUN...'" in fails("sample")
 
 
 def test_it_streams_and_stops_when_nobody_reads(run):

@@ -15,7 +15,7 @@ import pytest
 import textgru
 from tests.texts import sentences
 from textgru.analysis.evaluate import Score
-from textgru.core import get_num_threads, set_num_threads
+from textgru.core import get_num_threads, set_num_threads, simd
 from textgru.core.products import product_kernels, set_product_kernels
 from textgru.runs.writer import NewRun
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent
@@ -87,6 +87,18 @@ def test_abandoned_again_and_again(text_file, tmp_path, whole):
     textgru.resume(tmp_path / "run", on_event=events.append)
     assert [event.step for event in events if isinstance(event, StepEvent)] == list(range(127, 131))
     same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_with_each_optimizer(text_file, tmp_path, optimizer):
+    """Also on another number of threads, where products are packed."""
+    for name in ("whole", "abandoned"):
+        with start(text_file, tmp_path / name, optimizer=optimizer) as run:
+            abandon(run, 33) if name == "abandoned" else list(run.events())
+    with TrainingRun.resume(tmp_path / "abandoned", threads=2) as run:
+        list(run.events())
+    if simd.instruction_set() != "baseline":
+        assert weights(tmp_path / "abandoned") == weights(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("steps", [3, 40, 50])

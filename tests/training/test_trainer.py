@@ -89,7 +89,7 @@ def test_gradients_are_clipped(monkeypatch):
             scales.append(gradient_scale)
             super().step(lr=lr, gradient_scale=gradient_scale)
 
-    monkeypatch.setattr(textgru.training.trainer, "AdamW", Recorded)
+    monkeypatch.setattr(textgru.training.optimizers, "AdamW", Recorded)
     events = list(trainer([], max_steps=40, grad_clip=0.34).events())
     norms = [event.gradient_norm for event in events if isinstance(event, StepEvent)]
     assert min(norms) < 0.34 < max(norms), "both cases occur"

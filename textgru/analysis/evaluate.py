@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from textgru.analysis.reader import Reader
-from textgru.core import PackedNetwork
 from textgru.distributed.ranks import Ranks
+from textgru.model.ensemble import Packed
 from textgru.model.network import Network
 
 STREAMS = 32
@@ -42,7 +42,7 @@ class Score(NamedTuple):
 
 
 def evaluate(
-    network: Network | PackedNetwork,
+    network: Network | Packed,
     tokens: np.ndarray,
     *,
     streams: int = STREAMS,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
+from textgru.model.ensemble import Packed, session_of
 from textgru.text.tokenizer import Tokenizer
 
 ROWS = 128  # lines side by side, at most
@@ -42,7 +42,7 @@ class LineScore(NamedTuple):
 class LineScorer:
     """Scores lines as textgru.LanguageModel.score_lines says. `from_eos`: the model knows how documents begin."""
 
-    def __init__(self, packed: PackedNetwork, tokenizer: Tokenizer, *, from_eos: bool) -> None:
+    def __init__(self, packed: Packed, tokenizer: Tokenizer, *, from_eos: bool) -> None:
         self._packed, self._tokenizer = packed, tokenizer
         line_end = tokenizer.encode("\n")
         self._start = line_end if len(line_end) else np.zeros(1, np.intp)
@@ -72,7 +72,7 @@ class LineScorer:
     def _losses(self, ids: list[np.ndarray]) -> np.ndarray:
         """The negative log-likelihood (B,) in nats of lines of these ids, each after the start."""
         rows, longest = len(ids), max(map(len, ids))
-        session, total = Session(self._packed, rows), np.zeros(rows)
+        session, total = session_of(self._packed, rows), np.zeros(rows)
         session.read(np.repeat(self._start[:-1, None], rows, axis=1))
         last = np.full((1, rows), self._start[-1])
         for first in range(0, longest, STEPS):

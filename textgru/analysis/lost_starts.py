@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgru.analysis.reader import Reader
-from textgru.core import PackedNetwork
+from textgru.model.ensemble import Packed
 from textgru.model.network import Network
 
 STARTS = 512
@@ -25,7 +25,7 @@ class Starts(NamedTuple):
     lost: int
 
 
-def lost_starts(network: Network | PackedNetwork, tokens: np.ndarray, *, starts: int = STARTS, seed: int = 0) -> Starts:
+def lost_starts(network: Network | Packed, tokens: np.ndarray, *, starts: int = STARTS, seed: int = 0) -> Starts:
     """Reads tokens (n,) from random places on, with an empty state, as a text is that is to be written.
 
     Up to `starts` places, one for each LENGTH tokens; none where there are fewer.
@@ -41,7 +41,7 @@ def lost_starts(network: Network | PackedNetwork, tokens: np.ndarray, *, starts:
     return Starts(tried, lost)
 
 
-def _late_losses(network: Network | PackedNetwork, tokens: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
+def _late_losses(network: Network | Packed, tokens: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
     """The mean loss of the last JUDGED of `length` tokens from each place on."""
     window = np.stack([tokens[place : place + length] for place in places], axis=1).astype(np.intp)
     late: np.ndarray = Reader(network, len(places)).losses(window)[-JUDGED:].mean(axis=0)

@@ -10,8 +10,9 @@ import numpy as np
 from textgru.analysis.calibration import Calibration
 from textgru.analysis.evaluate import STREAMS, WINDOW, Score
 from textgru.analysis.reader import Reader
-from textgru.core import PackedNetwork, softmax_cross_entropy
+from textgru.core import softmax_cross_entropy
 from textgru.model.config import LOGITS_BYTES
+from textgru.model.ensemble import Packed
 from textgru.model.network import Network
 
 SHORTEST_PART = 32_768  # tokens of a text that is read by one stream
@@ -48,7 +49,7 @@ def compare(logits: np.ndarray, targets: np.ndarray) -> Compared:
 
 
 def measure(
-    network: Network | PackedNetwork,
+    network: Network | Packed,
     tokens: np.ndarray,
     *,
     streams: int = STREAMS,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
+from textgru.model.ensemble import Packed, session_of
 from textgru.model.network import Network
 
 
 class Reader:
     """Some streams (rows) that a network reads side by side, itself or with packed weights, from a state of zeros."""
 
-    def __init__(self, network: Network | PackedNetwork, rows: int) -> None:
+    def __init__(self, network: Network | Packed, rows: int) -> None:
         self.network = network
-        self.session = Session(network, rows) if isinstance(network, PackedNetwork) else None
+        self.session = None if isinstance(network, Network) else session_of(network, rows)
         self.state = network.initial_state(rows) if isinstance(network, Network) else ()
 
     def losses(self, window: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
 from textgru.generation.likeliest import likeliest
 from textgru.model.config import LOGITS_BYTES
+from textgru.model.ensemble import AnySession, Packed, session_of
 from textgru.text.tokenizer import Tokenizer
 
 WINDOW = 4096  # tokens that are read in one call
@@ -41,7 +41,7 @@ class Surprisals:
 
 
 def surprisals(
-    packed: PackedNetwork, tokenizer: Tokenizer, tokens: Iterable[np.ndarray], *, top: int = 0
+    packed: Packed, tokenizer: Tokenizer, tokens: Iterable[np.ndarray], *, top: int = 0
 ) -> Iterator[Surprisals]:
     """Reads a text that comes as arrays (n,) of ids, and yields the same tokens in order, a window at a time."""
     top = min(top, packed.vocab_size)
@@ -76,8 +76,8 @@ def in_windows(
 
 
 class _SessionReader:
-    def __init__(self, packed: PackedNetwork) -> None:
-        self._session = Session(packed)
+    def __init__(self, packed: Packed) -> None:
+        self._session = session_of(packed)
 
     def read(self, tokens: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not top:
@@ -121,7 +121,7 @@ def _empty(n: int, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.full(n, np.nan), np.zeros((n, top), np.intp), np.full((n, top), np.nan)
 
 
-def _scores(session: Session, tokens: np.ndarray) -> np.ndarray:
+def _scores(session: AnySession, tokens: np.ndarray) -> np.ndarray:
     """The scores (n, V) after each of tokens (n,)."""
     scores = np.empty((len(tokens), session.packed.vocab_size), session.packed.dtype)
     for out, token in zip(scores, tokens.tolist(), strict=True):

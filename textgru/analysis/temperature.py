@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from textgru.analysis.reader import Reader
-from textgru.core import PackedNetwork
 from textgru.model.config import LOGITS_BYTES
+from textgru.model.ensemble import Packed
 from textgru.model.network import Network
 
 MOST_TOKENS = 16_384  # of a text that are looked at
@@ -15,7 +15,7 @@ COLDEST, HOTTEST = 0.1, 10.0
 EXACT = 1e-3  # of 1 / temperature
 
 
-def calibrated_temperature(network: Network | PackedNetwork, tokens: np.ndarray) -> float:
+def calibrated_temperature(network: Network | Packed, tokens: np.ndarray) -> float:
     """The temperature T for which softmax(scores / T) gives tokens (n,), n at least 2, the least loss: temperature
     scaling, Guo et al. 2017 (arXiv:1706.04599, section 4.2). Above 1 the network is too sure of itself. Of a long text
     the first MOST_TOKENS are read, as one stream, up to MOST_PASSES times.
@@ -38,7 +38,7 @@ def calibrated_temperature(network: Network | PackedNetwork, tokens: np.ndarray)
     return 1 / sharpness
 
 
-def _derivatives(network: Network | PackedNetwork, tokens: np.ndarray, sharpness: float) -> tuple[float, float]:
+def _derivatives(network: Network | Packed, tokens: np.ndarray, sharpness: float) -> tuple[float, float]:
     """The first and the second derivative of the mean loss by the sharpness 1 / T: the expected score less that of what
     came, and the scores' variance."""
     vocab = (network.config if isinstance(network, Network) else network).vocab_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("eval", short_help="Say how well a model predicts a text.")
 @click.argument("run", metavar="RUN")
-@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.argument("files", nargs=-1, required=True, metavar="[RUN...] FILES...")
 @click.option(
     "--compare", "-c", "others", multiple=True, metavar="RUN",
     help="Another run, on the same text; may be repeated. The best comes first, by bits a byte.",
@@ -39,7 +40,8 @@ def evaluate(
     run: str, files: tuple[str, ...], others: tuple[str, ...], exact: bool, dynamic: bool, encoding: str,
     as_json: bool, precision: str | None,
 ) -> None:  # fmt: skip
-    """Say how well the model in the directory RUN predicts text files ("-" is standard input).
+    """Say how well the model in the directory RUN predicts text files ("-" is standard input); of several runs with
+    the same tokens, before the files, the mean of their predictions.
 
     The text is read from its start to its end as one; its first token is given. Bits a byte, of the text in UTF-8, can
     be compared between tokenizers, nats a token can't. Characters that the model has never seen count as the unknown
@@ -48,25 +50,37 @@ def evaluate(
     A text of more than 65,000 tokens is read in up to 32 parts side by side, each after the 2,048 tokens before it:
     much faster, and the loss is that of one walk to about the seventh digit. --exact is that walk.
     """
+    from textgru.ensemble_model import load_ensemble
     from textgru.errors import InputError, percent, shown
-    from textgru.language_model import load
+    from textgru.runs.layout import is_run
     from textgru.runs.metrics import run_names
     from textgru.text.files import check_files, find_files, spool
 
+    together = [run, *takewhile(lambda name: is_run(Path(name)), files)]
+    files = files[len(together) - 1 :]
+    if not files:
+        raise click.UsageError("give at least one text file after the runs")
+    if dynamic and len(together) > 1:
+        raise click.UsageError("--dynamic: the weights of several runs can't follow a text; give one")
     found = find_files(files)
     check_files(found, encoding)
-    runs = (run, *others)
-    names = run_names(runs)
-    models = [load(path, precision=precision) for path in runs]
+    runs = [together, *([other] for other in others)]
+    each = iter(run_names(list(chain.from_iterable(runs))))
+    names = [" + ".join(next(each) for _ in paths) for paths in runs]
+    models = [load_ensemble(paths, precision=precision) for paths in runs]
     results = []
     with tempfile.TemporaryDirectory(prefix="textgru-") as folder:
-        paths = spool(found, Path(folder))
-        for name, path, model in zip(names, runs, models, strict=True):
-            corpus, nbytes = _encoded(model, paths, encoding, Path(folder))
+        spooled = spool(found, Path(folder))
+        for name, paths, model in zip(names, runs, models, strict=True):
+            corpus, nbytes = _encoded(model, spooled, encoding, Path(folder))
             if len(corpus.train) < 2:
                 raise InputError(f"{', '.join(map(shown, files))}: too little text; give at least two tokens")
             results.append(
-                {"name": name, "path": str(path), **_facts(model, corpus, nbytes, exact=exact, dynamic=dynamic)}
+                {
+                    "name": name,
+                    "path": " ".join(map(str, paths)),
+                    **_facts(model, corpus, nbytes, exact=exact, dynamic=dynamic),
+                }
             )
             del corpus  # lets go of the mapped file
     for facts in results:
@@ -107,8 +121,10 @@ def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool, dy
     from textgru.analysis.lost_starts import lost_starts
     from textgru.analysis.quality import measure
     from textgru.cli.progress import progress_bar
+    from textgru.ensemble_model import EnsembleModel
 
-    network = model.network if model.precision == "fp32" else model.packed()
+    alone = model.precision == "fp32" and not isinstance(model, EnsembleModel)
+    network = model.network if alone else model.packed()
     with progress_bar("scoring") as on_progress:
         quality = measure(network, corpus.train, streams=1 if exact else STREAMS, on_progress=on_progress)
     followed = _followed(model, corpus, nbytes) if dynamic else {}

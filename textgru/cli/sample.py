@@ -45,13 +45,14 @@ NAMES = {"as_json": "--json", "texts": "--text", "grammar_file": "--grammar"}
 
 
 @click.command(short_help="Write text with a trained model.", cls=SectionedCommand)
-@click.argument("run", metavar="RUN")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @sample_options
 @precision_option
 @threads_option
 @click.pass_context
-def sample(context: click.Context, /, run: str, **options: Any) -> None:
-    """Write text with the model in the directory RUN, to standard output, as it is generated.
+def sample(context: click.Context, /, runs: tuple[str, ...], **options: Any) -> None:
+    """Write text with the model in the directory RUN, to standard output, as it is generated. Of several runs with the
+    same tokens the predictions are averaged.
 
     Ctrl-C ends it; what was written stays.
     """
@@ -59,12 +60,12 @@ def sample(context: click.Context, /, run: str, **options: Any) -> None:
     _check_together(given, options)
     prompts = _prompts(options)
 
+    from textgru.ensemble_model import load_ensemble
     from textgru.generation.settings import Settings
-    from textgru.language_model import load
 
     _check_folders(options)
     Settings.of(_settings(options))  # what is wrong with it is said first
-    model = load(run, precision=options["precision"])
+    model = load_ensemble(runs, precision=options["precision"])
     settings = _settings(options, model)
     if options["adapt"] is not None:
         from textgru.cli.prompts import read_text
@@ -102,7 +103,7 @@ def _check_together(given: set[str], options: dict[str, Any]) -> None:
     if len(prompts := sorted(given & {"prompt", "prompt_file", "prompts"})) > 1:
         raise click.UsageError(f"{' and '.join(map(_spelled, prompts))}: give one of them")
     if options["beams"]:
-        if odd := sorted(given - WITH_BEAMS - {"run", "precision", "threads"}):
+        if odd := sorted(given - WITH_BEAMS - {"runs", "precision", "threads"}):
             raise click.UsageError(f"--beams draws nothing: leave out {', '.join(map(_spelled, odd))}")
         if options["stop_at"] == "sentence":
             raise click.UsageError("--beams: texts end at a document, a line or a --stop, not at a sentence")

@@ -21,6 +21,7 @@ from textgru.core.gru import GRU
 from textgru.core.layers import Embedding, Linear
 from textgru.core.loss import softmax_cross_entropy
 from textgru.core.lstm import LSTM
+from textgru.core.muon import Muon
 from textgru.core.optim import AdamW, clip_grad_norm, gradient_norm
 from textgru.core.parameters import Layer, Parameters, flatten
 from textgru.core.recurrent import Recurrent
@@ -34,6 +35,7 @@ __all__ = [
     "Embedding",
     "Layer",
     "Linear",
+    "Muon",
     "PackedNetwork",
     "Parameters",
     "Products",

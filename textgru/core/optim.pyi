@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import numpy as np
 
 from textgru.core.parameters import Parameters
@@ -22,5 +24,7 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        names: Iterable[str] | None = None,
     ) -> None: ...
     def step(self, *, lr: float | None = None, gradient_scale: float = 1.0) -> None: ...

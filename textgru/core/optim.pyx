@@ -64,23 +64,28 @@ class AdamW(Fixed):
 
     `lr`, `betas`, `eps` and `weight_decay` mean what they do in PyTorch's AdamW and may be set at any time; decay falls
     on matrices only, not on vectors (biases). The moments `exp_avg` and `exp_avg_sq` are flat arrays laid out as
-    `parameters.values`. A copy, deep or by pickle, has moments of its own, and of a copy of the parameters.
-    Raises ValueError for values outside their range (eps: from the dtype's smallest normal number up), TypeError for
-    values that are no numbers.
+    `parameters.values`. A copy, deep or by pickle, has moments of its own, and of a copy of the parameters. `names`:
+    only these parameters; None: all of them.
+    Raises ValueError for values outside their range (eps: from the dtype's smallest normal number up) and for names
+    that aren't there, TypeError for values that are no numbers.
     """
 
     _fixed = frozenset({"parameters"})
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, *, names=None):
         check_parameters(parameters)
+        names = list(parameters.slices if names is None else names)
+        if unknown := [name for name in names if name not in parameters.slices]:
+            raise ValueError(f"names: {unknown[0]!r} is none of the parameters")
         self.parameters = parameters
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         self.lr, self.betas, self.eps, self.weight_decay = self._settings(lr)
         self.exp_avg = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.exp_avg_sq = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.steps = 0
-        self._ends = np.array([where.stop for where in parameters.slices.values()], np.intp)
-        self._matrices = np.array([float(len(parameters.shapes[name]) > 1) for name in parameters.slices])
+        where = [parameters.slices[name] for name in names]
+        self._begins, self._ends = (np.array([getattr(one, end) for one in where], np.intp) for end in ("start", "stop"))
+        self._matrices = np.array([float(len(parameters.shapes[name]) > 1) for name in names])
 
     def step(self, *, lr=None, gradient_scale=1.0) -> None:
         """One update from `parameters.gradients`, multiplied by gradient_scale first; `lr` replaces the one set.
@@ -99,7 +104,7 @@ class AdamW(Fixed):
         check_apart("exp_avg", self.exp_avg, exp_avg_sq=self.exp_avg_sq)
         self.lr, self.steps = rate, steps
         _adamw(
-            gradient_scale, rate, betas[0], betas[1], eps, steps, self._ends, weight_decay * self._matrices,
+            gradient_scale, rate, betas[0], betas[1], eps, steps, self._begins, self._ends, weight_decay * self._matrices,
             gradients, self.exp_avg, self.exp_avg_sq, values)
 
     def _settings(self, lr):
@@ -122,10 +127,10 @@ class AdamW(Fixed):
 
 def _adamw(
     double gradient_scale, double lr, double beta1, double beta2, double eps, long steps,
-    const Py_ssize_t[::1] ends, const double[::1] decays,
+    const Py_ssize_t[::1] begins, const Py_ssize_t[::1] ends, const double[::1] decays,
     const floating[::1] g, floating[::1] m, floating[::1] v, floating[::1] w,
 ):
-    """Parameter after parameter, up to element ends[i] with decays[i]; the gaps before them are zeros and stay so."""
+    """Parameter after parameter, elements begins[i] to ends[i] with decays[i]."""
     cdef Py_ssize_t n = w.shape[0]
     cdef int threads = threads_for(4.0 * n)
     cdef double correction1 = 1 - pow(beta1, steps)
@@ -134,7 +139,7 @@ def _adamw(
     cdef int shard
     for shard in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
         for i in range(ends.shape[0]):
-            begin = max(n // LINE * shard // threads * LINE, ends[i - 1] if i else 0)
+            begin = max(n // LINE * shard // threads * LINE, begins[i])
             size = min(n // LINE * (shard + 1) // threads * LINE, ends[i]) - begin
             if size <= 0:
                 continue

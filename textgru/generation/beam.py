@@ -8,10 +8,10 @@ from typing import Annotated
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Session
 from textgru.errors import InputError, TextgruError
 from textgru.generation.starts import Start
 from textgru.generation.stopping import FinishReason, Stopping
+from textgru.model.ensemble import Packed, session_of
 from textgru.text.tokenizer import Tokenizer
 from textgru.typed import Range, check_fields
 
@@ -76,7 +76,7 @@ class StopStrings:
 
 
 def beam_search(
-    packed: PackedNetwork,
+    packed: Packed,
     start: Start,
     settings: BeamSettings,
     *,
@@ -91,7 +91,7 @@ def beam_search(
     TextgruError where the scores are not finite.
     """
     width = settings.width
-    session = Session(packed, width)
+    session = session_of(packed, width)
     session.state = tuple(np.ascontiguousarray(np.repeat(array, width, axis=1)) for array in start.state)
     tokens = np.full(width, start.token, np.intp)
     totals = np.full(width, -np.inf)  # of rows that stand for no text yet: all begin as the same one

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from textgru.core import PackedNetwork, Sampler, Session
+from textgru.core import Sampler
 from textgru.errors import TextgruError
 from textgru.generation.constraints import Matcher
 from textgru.generation.likeliest import likeliest
 from textgru.generation.sampling import NOT_FINITE, NOTHING_LEFT, Sampling
+from textgru.model.ensemble import AnySession, Packed, session_of
 
 FEW_AT_A_TIME, LONGEST_AT_A_TIME = 16, 0.01  # tokens, seconds: drawn in one call; more tokens while it is shorter
 TOO_LONG = 0.03  # seconds, for those who wait for a call: fewer tokens, of a large network
@@ -62,7 +63,7 @@ class Draws:
 
     def __init__(
         self,
-        packed: PackedNetwork,
+        packed: Packed,
         sampling: Sampling,
         *,
         never: int | None = None,
@@ -75,7 +76,7 @@ class Draws:
         self._at_a_time = FEW_AT_A_TIME
         self._rows: list[Row] = []  # that the session holds, as they are now
         self._session, self._sampler = self._room(1)
-        self._scorer: Session | None = None
+        self._scorer: AnySession | None = None
 
     def draw(self, rows: Sequence[Row], most: int, *, log_probabilities: bool = False) -> int:
         """Draws up to `most` tokens for each row, as many as take a hundredth of a second, or one where they have to
@@ -126,7 +127,7 @@ class Draws:
         with the natural logarithms of their probabilities (n, B, top) float64. Reads the tokens once more."""
         before = [row._before for row in rows if row._before is not None]
         if self._scorer is None or self._scorer.rows != len(rows):
-            self._scorer = Session(self.packed, len(rows))
+            self._scorer = session_of(self.packed, len(rows))
         self._scorer.state = _together([state for state, *_ in before])
         tokens = np.array([[token, *row.drawn[:-1]] for row, (_, token, *_) in zip(rows, before, strict=True)], np.intp)
         shape = (tokens.shape[1], len(rows), min(top, self.packed.vocab_size))
@@ -136,14 +137,14 @@ class Draws:
             ids[t], logs[t], _ = likeliest(self._scorer.logits, shape[-1])
         return ids, logs
 
-    def _room(self, rows: int) -> tuple[Session, Sampler | None]:
+    def _room(self, rows: int) -> tuple[AnySession, Sampler | None]:
         """What draws for this many rows."""
         sampler = None
         if self._constrained or not self.sampling.plain:
             sampler = self.sampling.sampler(self.packed.vocab_size, rows, never=self.never, eos=self.eos)
-        return Session(self.packed, rows), sampler
+        return session_of(self.packed, rows), sampler
 
-    def _hold(self, session: Session, sampler: Sampler | None, rows: Sequence[Row]) -> None:
+    def _hold(self, session: AnySession, sampler: Sampler | None, rows: Sequence[Row]) -> None:
         session.state = _together([row.state for row in rows])
         if sampler is not None:
             begin = 2 * self.sampling.mirostat_tau
@@ -151,7 +152,7 @@ class Draws:
             sampler.recall([(one.tokens, one.drawn, begin if one.mu is None else one.mu) for one in memories])
 
     def _tokens(
-        self, session: Session, sampler: Sampler | None, rows: Sequence[Row], n: int, return_losses: bool = False
+        self, session: AnySession, sampler: Sampler | None, rows: Sequence[Row], n: int, return_losses: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """n tokens (n, B) for each row of the session, which reads all but the last, and their losses (n, B) or
         None."""
@@ -174,7 +175,7 @@ class Draws:
             raise TextgruError(NOTHING_LEFT if self.sampling.banned else NOT_FINITE) from error
 
     def _matching(
-        self, session: Session, sampler: Sampler, rows: Sequence[Row], tokens: np.ndarray, u: np.ndarray
+        self, session: AnySession, sampler: Sampler, rows: Sequence[Row], tokens: np.ndarray, u: np.ndarray
     ) -> np.ndarray:
         """A token (B,) for each row, after these (B,). Where the text may end it is drawn from all of them: one that
         doesn't go on with a match ends it, as the model itself would."""
@@ -192,7 +193,7 @@ class Draws:
             row.matcher.read(token)
         return drawn
 
-    def _take(self, session: Session, sampler: Sampler | None, rows: Sequence[Row], drawn: np.ndarray) -> None:
+    def _take(self, session: AnySession, sampler: Sampler | None, rows: Sequence[Row], drawn: np.ndarray) -> None:
         """Makes the rows what they are after these tokens (n, B)."""
         states = session.state
         memories = sampler.memory() if sampler is not None and self.sampling.mirostat_tau else None
@@ -220,10 +221,10 @@ def _together(states: Sequence[Arrays]) -> Arrays:
     )
 
 
-def read_prompt(packed: PackedNetwork, tokens: np.ndarray, state: Arrays | None = None) -> Arrays:
+def read_prompt(packed: Packed, tokens: np.ndarray, state: Arrays | None = None) -> Arrays:
     """The state, arrays (L, 1, H), after all of the tokens (n,) intp but the last; before them it was `state`, or
     zeros."""
-    session = Session(packed)
+    session = session_of(packed)
     if state is not None:
         session.state = tuple(np.ascontiguousarray(array) for array in state)
     session.read(tokens[:-1])
@@ -231,7 +232,7 @@ def read_prompt(packed: PackedNetwork, tokens: np.ndarray, state: Arrays | None 
 
 
 def draw_tokens(
-    packed: PackedNetwork,
+    packed: Packed,
     prompt: np.ndarray,
     length: int,
     sampling: Sampling,

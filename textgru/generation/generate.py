@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgru.core import PackedNetwork
 from textgru.errors import InputError
 from textgru.generation.constraints import Matchers
 from textgru.generation.draws import Draws
@@ -17,6 +16,7 @@ from textgru.generation.starts import Start
 from textgru.generation.state import NO_STATE, State, state_of
 from textgru.generation.stopping import FinishReason, Stopping
 from textgru.generation.text import Text
+from textgru.model.ensemble import Packed
 from textgru.text.tokenizer import Tokenizer
 
 MOST_ROWS = 64  # texts that are drawn side by side
@@ -48,7 +48,7 @@ class Pieces(Iterator[Piece]):
 
     def __init__(
         self,
-        packed: PackedNetwork,
+        packed: Packed,
         tokenizer: Tokenizer,
         starts: Iterable[tuple[Start, np.random.Generator]],
         sampling: Sampling,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from textgru.core import PackedNetwork
 from textgru.generation.draws import Arrays, Memory, read_prompt
+from textgru.model.ensemble import Packed
 from textgru.text.tokenizer import Tokenizer
 
 DEFAULT_START = "\n"
@@ -31,7 +31,7 @@ class Start:
         return Memory(np.array(self.recent or [self.token], np.intp), self.drawn, self.mu)
 
 
-def begin(packed: PackedNetwork, tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> Start:
+def begin(packed: Packed, tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) -> Start:
     """The start of a text with this prompt.
 
     Without a prompt the model starts as after the end of a document, if its tokenizer has a token for that and
@@ -50,7 +50,7 @@ def first_tokens(tokenizer: Tokenizer, prompt: str, *, from_eos: bool = True) ->
     return tokens if len(tokens) else np.zeros(1, np.intp)
 
 
-def follow(packed: PackedNetwork, tokenizer: Tokenizer, start: Start, text: str) -> Start:
+def follow(packed: Packed, tokenizer: Tokenizer, start: Start, text: str) -> Start:
     """The same after a text has been read."""
     tokens = tokenizer.encode(text)
     if not len(tokens):

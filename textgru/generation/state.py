@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import numpy as np
 
 from textgru.atomic_files import write_atomically
-from textgru.core import PackedNetwork, Session
 from textgru.errors import InputError
 from textgru.generation.draws import Row
 from textgru.generation.starts import Start
+from textgru.model.ensemble import Packed, session_of
 from textgru.paths import given_path
 from textgru.typed import MismatchError, Range, read_fields, read_json
 
@@ -111,19 +111,19 @@ class State:
         return State(session, header.token, tuple(header.recent), header.model, header.random, header.drawn, header.mu)
 
 
-def state_of(row: Row, packed: PackedNetwork, model: str) -> State:
+def state_of(row: Row, packed: Packed, model: str) -> State:
     """The state of a row, in the model with the hash `model`."""
-    session = Session(packed)
+    session = session_of(packed)
     session.state = tuple(np.ascontiguousarray(array) for array in row.state)
     tokens, memory = tuple(row.memory.tokens.tolist()), row.memory
     return State(session.save_state(), row.token, tokens, model, RandomState.of(row.rng), memory.drawn, memory.mu)
 
 
-def start_of(state: State, packed: PackedNetwork, model: str) -> Start:
+def start_of(state: State, packed: Packed, model: str) -> Start:
     """What a text goes on from, in the model with the hash `model`. Raises InputError where the state is another's."""
     if state.model != model:
         raise InputError("state: it belongs to another model; go on with the one that it was saved from")
-    session = Session(packed)
+    session = session_of(packed)
     try:
         session.load_state(state.session)
     except ValueError as error:

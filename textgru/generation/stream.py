@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from textgru.core import PackedNetwork
 from textgru.errors import InputError
 from textgru.generation.constraints import Matchers
 from textgru.generation.draws import Draws
@@ -16,6 +15,7 @@ from textgru.generation.starts import Start, begin
 from textgru.generation.state import NO_STATE, State, state_of
 from textgru.generation.stopping import FinishReason, Stopping
 from textgru.generation.text import Text
+from textgru.model.ensemble import Packed
 from textgru.text.tokenizer import Tokenizer
 
 
@@ -29,7 +29,7 @@ class Stream(Iterator[str]):
 
     def __init__(
         self,
-        packed: PackedNetwork,
+        packed: Packed,
         tokenizer: Tokenizer,
         start: Start,
         rng: np.random.Generator,
@@ -86,7 +86,7 @@ def _generated(text: Text, draws: Draws) -> Generator[str, None, None]:
 
 
 def stream(
-    packed: PackedNetwork,
+    packed: Packed,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,

@@ -47,6 +47,7 @@ def train(
     epochs: float | None = None,
     max_steps: int | None = None,
     patience: int | None = None,
+    optimizer: Literal["muon", "adamw"] | None = None,
     learning_rate: float | None = None,
     min_lr: float | None = None,
     schedule: Literal["cosine", "constant", "plateau"] | None = None,

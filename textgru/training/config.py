@@ -23,6 +23,9 @@ ABOVE_ZERO = Range(0, above=True)
 class TrainingConfig:
     """How to train. Raises InputError for values that can't be.
 
+    `optimizer` "muon" makes the updates of the recurrent layers' matrices orthogonal (textgru.core.Muon), and the rest
+    is AdamW's; "adamw" is AdamW for all.
+
     The learning rate rises over `warmup` steps. Then, by `schedule`: "constant", it stays (the weights that are kept
     are averages, which do what decay does); "cosine", it falls along half a cosine to `min_lr` (default a twentieth of
     `learning_rate`); "plateau", it is halved, down to `min_lr`, whenever two evaluations in a row bring no lower
@@ -50,6 +53,9 @@ class TrainingConfig:
         Range(1, MOST_STEPS),
         Help("End after this many evaluations without a lower validation loss.", "How long"),
     ] = None
+    optimizer: Annotated[
+        Literal["muon", "adamw"], Help("Muon for the recurrent layers' matrices, or AdamW for all.", "Learning")
+    ] = "adamw"
     learning_rate: Annotated[
         float,
         ABOVE_ZERO,

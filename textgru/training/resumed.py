@@ -84,6 +84,7 @@ def _training_of(run: Run) -> tuple[TrainingConfig, int | None]:
     settings = dict(run.record.training or {})
     settings.setdefault("ema_decay", 0.0)  # of a run from before there were averages
     settings.setdefault("state_reset", 0.0)
+    settings.setdefault("optimizer", "adamw")
     try:
         threads = read_fields(_Threads, settings, "training").threads
         settings.pop("threads", None)

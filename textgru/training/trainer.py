@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from textgru.analysis.evaluate import evaluate
-from textgru.core import AdamW, WeightAverage, check_array, gradient_norm
+from textgru.core import WeightAverage, check_array, gradient_norm
 from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError, TextgruError
 from textgru.model.network import Network, State
@@ -21,6 +21,7 @@ from textgru.training.batches import Batches
 from textgru.training.config import TrainingConfig
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, Event, StepEvent
 from textgru.training.moment import Moment
+from textgru.training.optimizers import optimizer_of
 from textgru.training.spikes import is_spike
 from textgru.training.trainer_state import Facts, Progress, set_generator
 from textgru.typed import read_fields
@@ -68,7 +69,7 @@ class Trainer:
         self._rows = ranks.share(config.batch_size)
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng, self._rows)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
-        self.optimizer = AdamW(network.parameters, config.learning_rate, (0.9, 0.99), 1e-8, config.weight_decay)
+        self.optimizer = optimizer_of(network, config)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
