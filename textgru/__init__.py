@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textgru.ensemble_model import load_ensemble
     from textgru.language_model import LanguageModel, load
     from textgru.text.tokenizer import Tokenizer
-    from textgru.training.api import resume, train
+    from textgru.training.api import learn, resume, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "TextgruError",
     "Tokenizer",
     "__version__",
+    "learn",
     "load",
     "load_ensemble",
     "resume",
@@ -39,6 +40,7 @@ _PLACES = {
     "LanguageModel": "textgru.language_model",
     "load": "textgru.language_model",
     "load_ensemble": "textgru.ensemble_model",
+    "learn": "textgru.training.api",
     "resume": "textgru.training.api",
     "train": "textgru.training.api",
     "Tokenizer": "textgru.text.tokenizer",

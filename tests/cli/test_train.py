@@ -67,8 +67,8 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
         "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --input-dropout 0.1 "
         "--variational-dropout --tie-weights --batch-size 4 --seq-length 8 --optimizer muon --lr 0.01 --min-lr 0.002 "
         "--schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 --grad-clip 2 --ema-decay 0.9 --state-reset 0.1 "
-        "--epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 --sample-every 2 "
-        "--precision bf16 --deterministic --seed 11 -t 1"
+        "--epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
+        "--sample-every 2 --precision bf16 --deterministic --seed 11 -t 1"
     ).split()
     assert cli("train", text_file, "-o", tmp_path / "run", *options).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -57,7 +57,7 @@ class TokenizerRecord:
 @dataclass(frozen=True)
 class ConfigRecord:
     """config.json. `network` and `training` are settings by name, which their own classes check further; `seconds` is
-    how long the training of a saved copy took."""
+    how long the training of a saved copy took; `learned` are the files that `textgru learn` added."""
 
     format_version: int
     network: dict[str, Any]
@@ -69,6 +69,7 @@ class ConfigRecord:
     sample_every: Annotated[int | None, Range(1, 2**53)] = None
     tensorboard: bool = False
     init_from: str | None = None
+    learned: list[str] | None = None
     seconds: Annotated[float | None, Range(0, 1e11)] = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Training from a program: train, resume."""
+"""Training from a program: train, resume, learn."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from textgru.text.prepare import OnProgress
 from textgru.text.tokenizer import Tokenizer
 from textgru.training.config import TrainingConfig
 from textgru.training.events import RunEvent
+from textgru.training.learning import LearnSettings
+from textgru.training.learning_run import learn_run
 from textgru.training.resumed import ResumedRun
 from textgru.training.run import TrainingRun
 from textgru.training.run_settings import RunSettings
@@ -95,6 +97,36 @@ def resume(run: str | Path, *, on_event: Callable[[RunEvent], None] | None = Non
     """
     with ResumedRun(run) as training:
         return _trained(training, on_event)
+
+
+def learn(
+    run: str | Path,
+    files: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    keep: str | Path | Sequence[str | Path] = (),
+    epochs: float = LearnSettings.epochs,
+    learning_rate: float = LearnSettings.learning_rate,
+    forget: float = LearnSettings.forget,
+    rehearsal: int = LearnSettings.rehearsal,
+    batch_size: int = LearnSettings.batch_size,
+    seq_length: int = LearnSettings.seq_length,
+    seed: int = LearnSettings.seed,
+    encoding: str = "utf-8",
+    allow_unknown: bool = False,
+    overwrite: bool = False,
+) -> LanguageModel:
+    """Teaches the model of a run another text without forgetting what it knew, saves it as the run `out`, and returns
+    it. The arguments are those of `textgru learn`; textgru.training.learning.LearnSettings says more.
+
+    Raises InputError (a ValueError) for input that can't be used, TextgruError where nothing could be learned.
+    """
+    settings = LearnSettings(epochs, learning_rate, forget, rehearsal, batch_size, seq_length, seed)
+    several, kept = ([names] if isinstance(names, (str, Path)) else names for names in (files, keep))
+    model, _ = learn_run(
+        run, several, out, settings, keep=kept, encoding=encoding, allow_unknown=allow_unknown, overwrite=overwrite
+    )
+    return model
 
 
 def _fields(kind: Any, given: Mapping[str, Any], but: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Use = Literal["initial weights", "batches", "dropout"]
+Use = Literal["initial weights", "batches", "dropout", "rehearsal"]
 
 
 def stream(seed: int, use: Use) -> np.random.Generator:
