@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import textgru
@@ -43,23 +44,14 @@ def test_a_foreign_text_is_not_trained_on_unless_told(latin, mixed, tmp_path):
 def test_a_few_unknown_characters_are_told(latin, mixed, tmp_path, capsys):
     from textgru.cli import main
 
-    with pytest.raises(SystemExit):
-        main(
-            [
-                "train",
-                str(mixed(0.05)),
-                "--init-from",
-                str(latin),
-                "--out",
-                str(tmp_path / "run"),
-                "--dry-run",
-                "--batch-size",
-                "4",
-                "--seq-length",
-                "8",
-            ]
-        )
-    assert "unknown    5.0% of the tokens" in capsys.readouterr().out
+    small = ["--batch-size", "4", "--seq-length", "8", "--dry-run", "--out", str(tmp_path / "run")]
+    for options, told in (
+        (["--tokenizer", str(latin / "tokenizer.json")], "unknown    5.0% of the tokens"),
+        (["--init-from", str(latin)], "new        1 character that the earlier model lacks"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["train", str(mixed(0.05)), *options, *small])
+        assert told in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["eval", str(latin), str(mixed(0.25)), "--json"])
     out, err = capsys.readouterr()
@@ -72,3 +64,33 @@ def test_scores_of_foreign_texts_warn(latin):
     model.perplexity("the old man")
     with pytest.warns(UserWarning, match=r"50\.0% of the text's tokens are unknown to the model"):
         model.score("theЖЖЖ")
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("tie_weights", [False, True])
+def test_characters_that_an_earlier_model_lacks_are_added(tmp_path, documents, tie_weights):
+    """Those that it knows keep their numbers and weights; the new ones begin as the mean, and unlikely."""
+    (tmp_path / "old.txt").write_text(sentences(3_000))
+    (tmp_path / "new.txt").write_text(sentences(3_000) + "ÄßЖ " * 9)
+    shape = {"hidden_size": 8, "embedding_size": 8, "tie_weights": tie_weights, "separate_documents": documents}
+    old = textgru.train(tmp_path / "old.txt", tmp_path / "old", **shape, **SMALL)
+    settings = {**SMALL, "learning_rate": 1e-9, "ema_decay": 0.0, "warmup": 0, "separate_documents": documents}
+    new = textgru.train(tmp_path / "new.txt", tmp_path / "new", init_from=tmp_path / "old", **settings)
+    assert new.tokenizer.vocab_size == old.tokenizer.vocab_size + 3
+    assert new.tokenizer.eos_id == old.tokenizer.eos_id
+    text = sentences(500) + "ÄЖß"
+    tokens = new.tokenizer.encode(text)
+    assert new.tokenizer.decode(tokens) == text
+    assert sorted(tokens[-3:]) == [old.tokenizer.vocab_size + i for i in range(3)]
+    assert new.tokenizer.unknown_characters(text + "Q") == ["Q"]
+    assert tokens[:-3].tolist() == old.tokenizer.encode(sentences(500)).tolist()
+    known = old.network.named_parameters()
+    for name, array in new.network.named_parameters().items():
+        rows = len(known[name])
+        np.testing.assert_allclose(array[:rows], known[name], atol=1e-6, err_msg=name)
+        if len(array) > rows:
+            wanted = known[name].min() if array.ndim == 1 else known[name].mean(axis=0)
+            np.testing.assert_allclose(array[rows:], np.broadcast_to(wanted, array[rows:].shape), atol=1e-6)
+    again = textgru.load(tmp_path / "new")
+    assert again.tokenizer.to_json() == new.tokenizer.to_json()
+    assert again.score(text).loss == new.score(text).loss

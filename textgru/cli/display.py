@@ -109,6 +109,9 @@ class PlainDisplay:
             f"tokens     {plan.train_tokens:,} to train on, the last {plan.validation_tokens:,} held out "
             f"({plan.tokenizer}, {plan.vocab_size:,} distinct)"
         )
+        if plan.added_tokens:
+            several = "s" if plan.added_tokens > 1 else ""
+            self.line(f"new        {plan.added_tokens:,} character{several} that the earlier model lacks")
         if plan.unknown:
             self.line(f"unknown    {percent(plan.unknown)} of the tokens: the tokenizer is of another text")
         self.line(

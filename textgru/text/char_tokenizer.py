@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from textgru.text.tokenizer import (
+    END_OF_TEXT,
     REPLACEMENT,
     Blocks,
     StreamDecoder,
@@ -55,6 +56,24 @@ class CharTokenizer(Tokenizer):
         settings = _char_settings()
         settings["model"]["vocab"] = vocabulary
         return cls(with_eos(tokenizers.Tokenizer.from_str(json.dumps(settings)), eos))
+
+    def extended(self, blocks: Iterable[str], most_unknown: float) -> CharTokenizer:
+        """The same with an id for each character of a text that it doesn't know yet, after those that it has. Itself
+        where there are none, or where they are more than this part, 0 to 1, of the text."""
+        counts = np.zeros(CODE_POINTS, np.int64)
+        for block in blocks:
+            points, found = np.unique(_code_points(block), return_counts=True)
+            counts[points] += found
+        known = np.zeros(CODE_POINTS, bool)
+        known[[ord(character) for character in self.backend.get_vocab() if len(character) == 1]] = True
+        new = np.flatnonzero(~known & (counts > 0))
+        if not len(new) or counts[new].sum() > most_unknown * counts.sum():
+            return self
+        settings = json.loads(self.to_json())
+        if self.eos_id is not None:  # it keeps its number
+            settings["model"]["vocab"][END_OF_TEXT] = self.eos_id
+        settings["model"]["vocab"] |= {chr(point): i for i, point in enumerate(new, start=self.vocab_size)}
+        return CharTokenizer(tokenizers.Tokenizer.from_str(json.dumps(settings)))
 
     @classmethod
     def of_settings(cls, backend: tokenizers.Tokenizer, settings: dict[str, Any]) -> CharTokenizer | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from textgru.errors import InputError
+from textgru.model.network import Network
 from textgru.runs.run import Run
+from textgru.text.char_tokenizer import CharTokenizer
+from textgru.text.files import read_blocks
+from textgru.text.spooling import SpooledFile
 from textgru.text.tokenizer import Tokenizer
 
+MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
 NOT_OF_THE_WEIGHTS = ("dropout", "input_dropout", "variational_dropout")  # of a network
 
 
@@ -30,3 +36,24 @@ def tokenizer_of(run: Run, wanted: str | Path | Tokenizer | None, vocab_size: in
     if wanted is not None or vocab_size is not None:
         raise InputError(f"tokenizer: the weights of {run.path} need its own ({run.tokenizer.kind}); leave it out")
     return run.tokenizer
+
+
+def extended(tokenizer: Tokenizer, paths: Sequence[Path | SpooledFile], encoding: str) -> Tokenizer:
+    """A tokenizer of characters with those of a text that it lacks, after its own; any other, and one for which more
+    than MOST_UNKNOWN of the text are unknown, as it is."""
+    if not isinstance(tokenizer, CharTokenizer):
+        return tokenizer
+    return tokenizer.extended(read_blocks(paths, encoding), MOST_UNKNOWN)
+
+
+def take_weights(network: Network, run: Run) -> None:
+    """Gives a network the weights of a run. Tokens that the run's network lacks begin as the mean of all that it has
+    (Hewitt 2021, https://nlp.stanford.edu/~johnhew/vocab-expansion.html), and as unlikely as its least likely one."""
+    theirs = run.load_network().named_parameters()
+    for name, array in network.named_parameters().items():
+        known = theirs[name]
+        if array.shape == known.shape:
+            array[...] = known
+        else:
+            array[: len(known)] = known
+            array[len(known) :] = known.min() if known.ndim == 1 else known.mean(axis=0)

@@ -18,9 +18,9 @@ from textgru.runs.run import network_settings
 from textgru.runs.writer import NewRun
 from textgru.text.corpus import Corpus
 from textgru.text.files import check_files, find_files, spool
+from textgru.training.earlier_weights import MOST_UNKNOWN
 from textgru.training.learning import Learned, LearnSettings, learn
 from textgru.training.random_streams import stream
-from textgru.training.run import MOST_UNKNOWN
 
 ROWS = 64  # texts that are written side by side to be rehearsed
 

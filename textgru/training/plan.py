@@ -27,4 +27,5 @@ class Plan:
     precision: str
     threads: int
     encoded_before: bool = False  # the ids were taken from the cache
+    added_tokens: int = 0  # that the network whose weights it starts from lacks
     unknown: float = 0.0  # the part of the tokens, 0 to 1, that a tokenizer of another text doesn't know

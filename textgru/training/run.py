@@ -21,7 +21,7 @@ from textgru.text.files import check_files, find_files, spool
 from textgru.text.prepare import OnProgress, encode_text
 from textgru.text.tokenizer import KINDS, Tokenizer
 from textgru.training.defaults import check, resolve
-from textgru.training.earlier_weights import shape_of, tokenizer_of
+from textgru.training.earlier_weights import MOST_UNKNOWN, extended, shape_of, take_weights, tokenizer_of
 from textgru.training.events import EvaluationEvent
 from textgru.training.places import new_run
 from textgru.training.resumed import ResumedRun
@@ -30,7 +30,6 @@ from textgru.training.run_settings import RunSettings
 from textgru.training.running import METRICS_STEPS, RunningTraining
 from textgru.training.tensorboard_log import TensorBoardLog
 
-MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
 WORSE_THAN_GUESSING = 1.0  # nats: a run is replaced by none that is further from guessing every token alike
 
 
@@ -80,8 +79,11 @@ class TrainingRun(RunningTraining):
         check_files(found, wanted.encoding)
         with contextlib.ExitStack() as stack:
             self._new = writer = stack.enter_context(new_run(out, files, wanted.overwrite))
+            paths = spool(found, writer.scratch)
+            if first is not None:
+                tokenizer = extended(first.tokenizer, paths, wanted.encoding)
             text = encode_text(
-                spool(found, writer.scratch), tokenizer, writer.scratch / TOKENS,
+                paths, tokenizer, writer.scratch / TOKENS,
                 vocab_size=wanted.vocab_size, encoding=wanted.encoding, val_fraction=wanted.val_fraction,
                 separate_documents=wanted.separate_documents, cache=TokenCache.of_user() if wanted.cache else None,
                 on_progress=on_progress,
@@ -112,7 +114,8 @@ class TrainingRun(RunningTraining):
                 ranks=ranks,
             )  # fmt: skip
             if first is not None:
-                self.network.parameters.values[...] = first.load_network().parameters.values
+                take_weights(self.network, first)
+                self.added_tokens = self.tokenizer.vocab_size - first.network.vocab_size
             elif self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
             writer.write_settings(self._to_keep(first), self.tokenizer)

@@ -70,6 +70,7 @@ class RunningTraining:
         self.preset, self.config = settings.preset, config
         self.tokenizer, self.corpus, self.files = tokenizer, corpus, files
         self.separate_documents, self.encoded_before, self.unknown = separate_documents, encoded_before, unknown
+        self.added_tokens = 0
         self.out = writer.out
         self._writer = writer
         self.ranks, self._settings = ranks or Ranks(), settings
@@ -107,6 +108,7 @@ class RunningTraining:
             precision=config.precision,
             threads=get_num_threads(),
             encoded_before=self.encoded_before,
+            added_tokens=self.added_tokens,
             unknown=self.unknown,
         )
 
