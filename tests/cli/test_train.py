@@ -67,6 +67,7 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
         "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --input-dropout 0.1 "
         "--variational-dropout --tie-weights --batch-size 4 --seq-length 8 --optimizer muon --lr 0.01 --min-lr 0.002 "
         "--schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 --grad-clip 2 --ema-decay 0.9 --state-reset 0.1 "
+        "--teacher-weight 0.25 "
         "--epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
         "--sample-every 2 --precision bf16 --deterministic --seed 11 -t 1"
     ).split()
@@ -79,7 +80,7 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
     assert config["training"] == {
         "batch_size": 4, "seq_length": 8, "optimizer": "muon", "learning_rate": 0.01, "min_lr": 0.002,
         "schedule": "plateau", "patience": 7, "warmup": 3, "weight_decay": 0.5,
-        "grad_clip": 2.0, "ema_decay": 0.9, "state_reset": 0.1,
+        "grad_clip": 2.0, "ema_decay": 0.9, "state_reset": 0.1, "teacher_weight": 0.25,
         "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
         "checkpoint_every": 3, "checkpoint_minutes": 1.0, "precision": "bf16", "deterministic": True,
         "seed": 11, "threads": 1,

@@ -63,6 +63,28 @@ def test_gradients_against_differences(config):
         assert relative_error(view, network.parameters.views(wanted)[name]) < 1e-6, name
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_the_gradient_of_what_teachers_say(weight):
+    """Against differences: the cross-entropy with a mixture of targets and probabilities."""
+    network = Network(NetworkConfig(7, 3, 4, 2), seed=1, dtype=np.float64)
+    tokens, targets = batch(7)
+    state = random_state(network, 3)
+    p = np.random.default_rng(5).dirichlet(np.ones(7), tokens.shape)
+    wanted = weight * p + (1 - weight) * np.eye(7)[targets]
+
+    def objective():
+        scores, _ = network.scores(tokens, state)
+        scores = scores - scores.max(axis=-1, keepdims=True)
+        return -(wanted * (scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))).sum(axis=-1).mean()
+
+    loss, _ = network.loss_and_grad(tokens, targets, state, taught=(p, weight))
+    gradients = network.parameters.gradients.copy()
+    assert loss == pytest.approx(network.losses(tokens, targets, state)[0].mean())
+    differences = numerical_gradient(objective, network.parameters.values)
+    for name, view in network.parameters.views(gradients).items():
+        assert relative_error(view, network.parameters.views(differences)[name]) < 1e-6, name
+
+
 @pytest.mark.parametrize("config", [*CONFIGS[:3], NetworkConfig(7, 3, 4, 2, cell="lstm"), CONFIGS[-1]], ids=str)
 def test_loss_equals_the_reference(config):
     network = Network(config, seed=1, dtype=np.float64)

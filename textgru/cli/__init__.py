@@ -16,7 +16,8 @@ from textgru.errors import TextgruError
 from textgru.paths import shown_path
 
 # Each stands in a module of its name; imported when it is called, so that none waits for what only others need.
-COMMANDS = {"compare": "compare", "corpora": "corpora", "embed": "embed", "eval": "evaluate", "export": "export",
+COMMANDS = {"compare": "compare", "corpora": "corpora", "distill": "distill", "embed": "embed",
+            "eval": "evaluate", "export": "export",
             "import": "import_model", "info": "info", "inspect": "inspect", "learn": "learn", "novelty": "novelty",
             "plot": "plot", "quantize": "quantize", "sample": "sample", "score": "score", "serve": "serve",
             "train": "train"}  # fmt: skip

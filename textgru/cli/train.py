@@ -52,11 +52,26 @@ INTERRUPTED = 130
     metavar="FILE",
     help='TOML file of options, e.g. hidden-size = 512, files = ["book.txt"]; the command line wins.',
 )
+@click.option(
+    "--teacher",
+    "teachers",
+    cls=SectionedOption,
+    section="Run",
+    multiple=True,
+    metavar="RUN",
+    help="Also learn the predictions of the model in RUN; repeatable: the mean of several.",
+)
 @click.option("--dry-run", cls=SectionedOption, section="Run", is_flag=True, help="Print the plan and stop.")
 @setting_options(NetworkConfig)
 @click.pass_context
 def train(
-    context: click.Context, /, files: tuple[str, ...], resume: str | None, dry_run: bool, **settings: Any
+    context: click.Context,
+    /,
+    files: tuple[str, ...],
+    resume: str | None,
+    teachers: tuple[str, ...],
+    dry_run: bool,
+    **settings: Any,
 ) -> None:
     """Train a model on one or more UTF-8 text files. A directory stands for the .txt, .txt.gz and .txt.zst files in it
     and below, "-" for standard input; quoted patterns ("*.txt") are resolved.
@@ -71,7 +86,7 @@ def train(
 
     together = ranks()
     if together.size == 1:
-        _train(context, together, files, resume, dry_run, settings)
+        run_training(context, together, files, resume, teachers, dry_run, settings)
         return
     from textgru.cli.over_ranks import follow, leading
 
@@ -79,17 +94,19 @@ def train(
         follow(together)
         return
     with leading(together):
-        _train(context, together, files, resume, dry_run, settings)
+        run_training(context, together, files, resume, teachers, dry_run, settings)
 
 
-def _train(
+def run_training(
     context: click.Context,
     ranks: Ranks,
     files: tuple[str, ...],
     resume: str | None,
+    teachers: tuple[str, ...],
     dry_run: bool,
     settings: dict[str, Any],
 ) -> None:
+    """Trains, or goes on with a training, as the options say, and shows it."""
     from textgru.cli.display import training_display
     from textgru.training.run import TrainingRun
 
@@ -110,7 +127,8 @@ def _train(
         steps |= steps.pop("checkpoint_every", {})  # steps or minutes
         training = partial(
             TrainingRun, files, network=given_settings(NetworkConfig, settings),
-            training=steps, on_progress=display.progress, ranks=ranks, **given_settings(RunSettings, settings),
+            training=steps, on_progress=display.progress, ranks=ranks, teachers=teachers,
+            **given_settings(RunSettings, settings),
         )  # fmt: skip
     stopped_by = []
 
@@ -163,7 +181,7 @@ def _how_to_go_on(run: RunningTraining) -> str:
 
 def _spelled(name: str) -> str:
     """A parameter as it is typed."""
-    return "FILES" if name == "files" else f"--{name.replace('_', '-')}"
+    return {"files": "FILES", "teachers": "--teacher"}.get(name) or f"--{name.replace('_', '-')}"
 
 
 def _resume(run: str, threads_given: bool, ranks: Ranks) -> RunningTraining:

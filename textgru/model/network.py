@@ -109,14 +109,21 @@ class Network:
         return tuple(np.zeros(shape, self.dtype) for _ in self.recurrent.cell.states)
 
     def loss_and_grad(
-        self, tokens: np.ndarray, targets: np.ndarray, state: State, *, place: tuple[int, int] | None = None
+        self,
+        tokens: np.ndarray,
+        targets: np.ndarray,
+        state: State,
+        *,
+        place: tuple[int, int] | None = None,
+        taught: tuple[np.ndarray, float] | None = None,
     ) -> tuple[float, State]:
         """The mean negative log-likelihood of targets (T, B), in nats, and the state after the last step.
 
         tokens and targets (T, B) intp; `state` is that before the first step. Fills
         `parameters.gradients` with the gradient of the mean. Applies dropout. `place` (first, all): these rows are
         those from the first on, of a batch of that many in all, and have the masks that they would have in it; loss and
-        gradient are then their part of its mean.
+        gradient are then their part of its mean. `taught` (p, weight): p (T, B, V) are probabilities that the gradient
+        draws towards, by this weight from 0 to 1, in place of the targets alone; the loss is still that of the targets.
         """
         self._check(tokens, targets)
         config, (steps, batch) = self.config, tokens.shape
@@ -143,6 +150,10 @@ class Network:
             dlogits = self._workspace.get("dlogits", chunk.stop - chunk.start, vocab)
             self.output.forward(features[chunk], out=logits)
             losses = softmax_cross_entropy(logits, targets[chunk], dlogits=dlogits, scale=1 / targets_of_all)
+            if taught is not None:
+                part = taught[1] / targets_of_all
+                dlogits -= part * order.take(taught[0])[chunk]
+                dlogits[np.arange(len(dlogits)), targets[chunk]] += part
             self.output.backward(dlogits, accumulate=chunk.start > 0, out=dfeatures[chunk])
             total += float(losses.sum())
         if key:

@@ -55,6 +55,14 @@ class TokenizerRecord:
 
 
 @dataclass(frozen=True)
+class TeacherRecord:
+    """A run whose predictions were learned, and the hash of its weights and tokenizer."""
+
+    run: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ConfigRecord:
     """config.json. `network` and `training` are settings by name, which their own classes check further; `seconds` is
     how long the training of a saved copy took; `learned` are the files that `textgru learn` added."""
@@ -70,6 +78,7 @@ class ConfigRecord:
     tensorboard: bool = False
     init_from: str | None = None
     learned: list[str] | None = None
+    teachers: list[TeacherRecord] | None = None
     seconds: Annotated[float | None, Range(0, 1e11)] = None
 
     def __post_init__(self) -> None:

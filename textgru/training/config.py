@@ -80,6 +80,11 @@ class TrainingConfig:
         Range(0, 1),
         Help("Part of the sequences that begin with an empty state, as a text to be written does.", "Learning"),
     ] = 0.02
+    teacher_weight: Annotated[
+        float,
+        Range(0, 1),
+        Help("How much of what is learned are the teachers' predictions, where there are teachers.", "Learning"),
+    ] = 0.5
     ema_decay: Annotated[
         float,
         Range(0, 1, below=True),

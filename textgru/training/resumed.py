@@ -20,6 +20,7 @@ from textgru.training.config import TrainingConfig
 from textgru.training.defaults import Settings
 from textgru.training.events import RunEvent
 from textgru.training.running import METRICS_STEPS, RunningTraining
+from textgru.training.teaching import same_teachers
 from textgru.training.tensorboard_log import TensorBoardLog
 from textgru.typed import MismatchError, Range, read_fields
 
@@ -65,6 +66,7 @@ class ResumedRun(RunningTraining):
                 started=started,
                 threads_before=threads_before,
                 ranks=ranks,
+                teachers=same_teachers(run.record.teachers or []),
             )
             self._unfinished = writer
             arrays, facts = writer.read_state()

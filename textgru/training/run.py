@@ -13,6 +13,7 @@ from typing import Any
 from textgru.core import get_num_threads
 from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError, TextgruError, percent, shown
+from textgru.language_model import LanguageModel
 from textgru.paths import given_path, shown_path
 from textgru.runs.layout import TOKENS
 from textgru.runs.run import Run, network_settings
@@ -20,6 +21,7 @@ from textgru.text.cache import TokenCache
 from textgru.text.files import check_files, find_files, spool
 from textgru.text.prepare import OnProgress, encode_text
 from textgru.text.tokenizer import KINDS, Tokenizer
+from textgru.training import teaching
 from textgru.training.defaults import check, resolve
 from textgru.training.earlier_weights import MOST_UNKNOWN, extended, shape_of, take_weights, tokenizer_of
 from textgru.training.events import EvaluationEvent
@@ -28,6 +30,7 @@ from textgru.training.resumed import ResumedRun
 from textgru.training.room import check_disk
 from textgru.training.run_settings import RunSettings
 from textgru.training.running import METRICS_STEPS, RunningTraining
+from textgru.training.teaching import load_teachers
 from textgru.training.tensorboard_log import TensorBoardLog
 
 WORSE_THAN_GUESSING = 1.0  # nats: a run is replaced by none that is further from guessing every token alike
@@ -70,6 +73,11 @@ class TrainingRun(RunningTraining):
         if first is not None:
             network = shape_of(first, network, preset)
             tokenizer = tokenizer_of(first, tokenizer, wanted.vocab_size)
+        teachers = load_teachers(wanted.teachers) if wanted.teachers else []
+        if teachers:
+            if first is not None:
+                raise InputError("init_from: a training has teachers or earlier weights; leave one out")
+            tokenizer = teaching.tokenizer_of(teachers, tokenizer, wanted.vocab_size)
         if tokenizer is None:
             tokenizer = "char"
         elif not isinstance(tokenizer, Tokenizer):
@@ -112,13 +120,14 @@ class TrainingRun(RunningTraining):
                 encoded_before=text.encoded_before,
                 unknown=unknown,
                 ranks=ranks,
+                teachers=teachers,
             )  # fmt: skip
             if first is not None:
                 take_weights(self.network, first)
                 self.added_tokens = self.tokenizer.vocab_size - first.network.vocab_size
             elif self.tokenizer.unk_id is not None:
                 self.network.embedding.parameters["weight"][self.tokenizer.unk_id] = 0  # never seen: says nothing
-            writer.write_settings(self._to_keep(first), self.tokenizer)
+            writer.write_settings(self._to_keep(first, teachers), self.tokenizer)
             stack.pop_all()
 
     @staticmethod
@@ -126,10 +135,10 @@ class TrainingRun(RunningTraining):
         """The unfinished training in the run directory `out`: see ResumedRun."""
         return ResumedRun(out, threads=threads, ranks=ranks)
 
-    def _to_keep(self, first: Run | None) -> dict[str, Any]:
+    def _to_keep(self, first: Run | None, teachers: Sequence[LanguageModel]) -> dict[str, Any]:
         """What config.json says. `first`: the run whose weights this one starts from."""
         optional = {"preset": self.preset, "sample_every": self._sample_every, "tensorboard": self._log and True}
-        kept = {
+        kept: dict[str, Any] = {
             **{name: value for name, value in optional.items() if value is not None},
             "network": network_settings(self.network.config),
             "tokenizer": {"kind": self.tokenizer.kind},
@@ -143,6 +152,8 @@ class TrainingRun(RunningTraining):
                 "sha256": self.corpus.sha256,
             },
         }
+        if teachers:
+            kept["teachers"] = teaching.records_of(teachers)
         if first is not None:
             kept["init_from"] = shown_path(first.path)
         return kept

@@ -19,7 +19,8 @@ class RunSettings:
     at most 200,000 tokens. `separate_documents` puts a token that ends a document after every file. `cache`: whether
     the encoded text is kept for other trainings, and taken from what was kept (textgru.text.cache). `preset`: a name in
     PRESETS; without it, the size follows from the text and the time (textgru.training.defaults). `init_from`: a run
-    whose weights, tokenizer and shape this training starts from. `tensorboard` needs TensorBoard to be installed.
+    whose weights, tokenizer and shape this training starts from. `teachers`: runs whose predictions it learns, with
+    their tokenizer. `tensorboard` needs TensorBoard to be installed.
     """
 
     out: Annotated[
@@ -30,6 +31,7 @@ class RunSettings:
     init_from: Annotated[Any, Help("Start from the weights, tokenizer and network of RUN.", "Run", metavar="RUN")] = (
         None
     )
+    teachers: Any = None
     tokenizer: Annotated[
         Any, Help("char, byte, bpe, or the path of a tokenizer.json.", "Text", default="char", metavar="KIND")
     ] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ import numpy as np
 from textgru.analysis.temperature import calibrated_temperature
 from textgru.core import get_num_threads, set_num_threads
 from textgru.distributed.ranks import Ranks
-from textgru.errors import TextgruError
+from textgru.errors import InputError, TextgruError
 from textgru.generation.sampling import Sampling
 from textgru.generation.stream import stream as generated
+from textgru.language_model import LanguageModel
 from textgru.model.network import Network
 from textgru.runs.layout import TOKENS
 from textgru.runs.run import Run
@@ -26,6 +27,7 @@ from textgru.training.following import lead
 from textgru.training.plan import Plan
 from textgru.training.random_streams import stream
 from textgru.training.room import check_memory
+from textgru.training.teaching import Teachers
 from textgru.training.tensorboard_log import TensorBoardLog
 from textgru.training.trainer import Trainer
 
@@ -45,7 +47,8 @@ class RunningTraining:
     `files`, `separate_documents`, `encoded_before`, `unknown`: what is known of the text (textgru.training.plan.Plan);
     `started`: when the minutes began to count, by time.perf_counter; `threads_before`: the number of threads to set
     again in the end; `ranks`: the processes that train together, of which this is rank 0, and which follow it
-    (textgru.training.following). Raises InputError where there is too little text or memory.
+    (textgru.training.following); `teachers`: models whose predictions are learned. Raises InputError where there is too
+    little text or memory.
     """
 
     def __init__(
@@ -64,12 +67,15 @@ class RunningTraining:
         encoded_before: bool = False,
         unknown: float = 0.0,
         ranks: Ranks | None = None,
+        teachers: Sequence[LanguageModel] = (),
     ) -> None:
         network, config = settings.network, settings.training
         check_memory(network, config)
         self.preset, self.config = settings.preset, config
         self.tokenizer, self.corpus, self.files = tokenizer, corpus, files
         self.separate_documents, self.encoded_before, self.unknown = separate_documents, encoded_before, unknown
+        if teachers and (ranks or Ranks()).size > 1:
+            raise InputError("teachers: not over several ranks; train on one machine")
         self.added_tokens = 0
         self.out = writer.out
         self._writer = writer
@@ -86,6 +92,7 @@ class RunningTraining:
         self.trainer = Trainer(
             self.network, corpus, config, save=self._save, checkpoint=self._checkpoint,
             rng=stream(config.seed, "batches"), started=started, ranks=ranks,
+            teachers=Teachers([model.network for model in teachers], config.batch_size) if teachers else None,
         )  # fmt: skip
 
     def plan(self) -> Plan:

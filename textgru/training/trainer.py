@@ -23,6 +23,7 @@ from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, 
 from textgru.training.moment import Moment
 from textgru.training.optimizers import optimizer_of
 from textgru.training.spikes import is_spike
+from textgru.training.teaching import Teachers
 from textgru.training.trainer_state import Facts, Progress, set_generator
 from textgru.typed import read_fields
 
@@ -43,7 +44,8 @@ class Trainer:
     `reduce` is for trainers that share the work of a step, in several processes or threads. It is called in each step
     with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
     it returns; all of them then see the same loss and norm. `ranks` share the rows of every batch, and of evaluations;
-    rank 0 decides, saves and makes checkpoints. `started` is when the minutes began to count, by time.perf_counter.
+    rank 0 decides, saves and makes checkpoints. `teachers` read all its rows. `started` is when the minutes began to
+    count, by time.perf_counter.
     Raises InputError for fewer rows than ranks.
     """
 
@@ -59,6 +61,7 @@ class Trainer:
         reduce: Reduce | None = None,
         ranks: Ranks | None = None,
         started: float | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         self.network = network
         self.corpus = corpus
@@ -79,7 +82,7 @@ class Trainer:
         self._rng = rng
         self._save = save
         self._checkpoint = checkpoint
-        self._reduce = reduce
+        self._reduce, self._teachers = reduce, teachers
         self._started = perf_counter() if started is None else started
         self._last_evaluation = self._last_checkpoint = perf_counter()
         self._stop = False
@@ -122,6 +125,8 @@ class Trainer:
         }
         for number, array in enumerate(hidden[1:], start=1):
             arrays[f"hidden_{number}"] = array
+        if self._teachers is not None:
+            arrays |= self._teachers.arrays()
         if self._average is not None:
             arrays["average"] = self._average.values
         return arrays
@@ -187,13 +192,18 @@ class Trainer:
         if epoch_starts:
             for array in self._hidden:
                 array[...] = 0
+            if self._teachers is not None:
+                self._teachers.begin()
         if config.state_reset:
             anew = self._rng.random(config.batch_size)[self._rows] < config.state_reset
             for array in self._hidden:
                 array[:, anew] = 0
         lr = config.lr_at(made.step, self._progress(made.step), made.halvings)
         place = (self._rows.start, config.batch_size)
-        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place)
+        taught = None
+        if self._teachers is not None:
+            taught = self._teachers.probabilities(tokens), config.teacher_weight
+        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place, taught=taught)
         if self._ranks.size > 1:
             self._ranks.add_arrays(self.network.parameters.gradients)
             deciding = self._ranks.rank == 0
