@@ -56,6 +56,31 @@ def test_equals_the_formula(rows, columns, gates, dtype, close, threads):
     assert optimizer.steps == 3
 
 
+@pytest.mark.parametrize("period", [2, 3])
+def test_a_direction_is_used_again(period):
+    """Block by block, each at steps of its own; momentum is kept up all the while."""
+    linear, parameters = layer(9, 5, np.float64)
+    optimizer = Muon(
+        parameters, 0.01, weight_decay=0.0, matrices={"linear.weight": 3}, momentum=0.7, rms=1.0, period=period
+    )
+    weight, m, rng = linear.parameters["weight"].copy(), np.zeros((9, 5)), np.random.default_rng(0)
+    directions = np.zeros((9, 5))
+    for step in range(1, 9):
+        g = linear.gradients["weight"][...] = rng.standard_normal((9, 5))
+        m = 0.7 * m + 0.3 * g
+        for block in range(3):
+            rows = slice(3 * block, 3 * block + 3)
+            if step == 1 or (step + block) % period == 0:
+                directions[rows] = orthogonal(0.7 * m[rows] + 0.3 * g[rows], 3)
+        weight -= 0.01 * 5**0.5 * directions
+        if step == 5:
+            optimizer = pickle.loads(pickle.dumps((optimizer, linear)))
+            optimizer, linear = optimizer
+            linear.gradients["weight"][...] = g
+        optimizer.step()
+        np.testing.assert_allclose(linear.parameters["weight"], weight, atol=1e-12)
+
+
 def test_every_direction_is_learned_at_the_same_pace():
     """However unlike the singular values of a gradient, those of the update are near one another."""
     linear, parameters = layer(65, 65, np.float64)
@@ -128,7 +153,14 @@ def test_what_can_not_be_is_named():
             Muon(parameters, matrices=matrices)
     with pytest.raises(TypeError, match="matrices: expected a mapping"):
         Muon(parameters, matrices=["gru.weight_ih_l0"])
-    for name, value in (("momentum", 1.0), ("ns_steps", 0), ("rms", -1.0), ("momentum", "x"), ("rms", float("nan"))):
+    for name, value in (
+        ("momentum", 1.0),
+        ("ns_steps", 0),
+        ("rms", -1.0),
+        ("momentum", "x"),
+        ("rms", float("nan")),
+        ("period", 0),
+    ):
         with pytest.raises((TypeError, ValueError), match=f"{name}: expected"):
             Muon(parameters, matrices={}, **{name: value})
         optimizer = Muon(parameters, matrices={"gru.weight_hh_l0": 3})

@@ -1,9 +1,13 @@
 """Requests as somebody who means harm would send them: each is refused in time, and nothing else happens."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from http.client import HTTPConnection
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -134,6 +138,11 @@ def test_garbage_and_half_requests(serving):
     with socket.create_connection(("127.0.0.1", serving.port)) as half:
         half.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Le")
     assert raw(serving, b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")[0] in (400, 403)
+    for method in (b"HEAD", b"POST"):
+        head = method + b" /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        raw(serving, head + b"{" * 100_000)
+        raw(serving, head + b"5\r\n", b"{" * 100_000)
+    assert "Traceback" not in serving.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -195,3 +204,14 @@ def test_no_page_elsewhere_may_read(serving):
     assert answer.read()
     assert "access-control-allow-origin" not in {name.lower() for name, _ in answer.getheaders()}
     connection.close()
+
+
+def test_odd_requests():
+    """A few of the many that benchmarks.fuzz_server makes."""
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fuzz_server", "--cases", "600", "--seed", "7"],
+        cwd=Path(__file__).parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "600 cases, 0 failures" in result.stdout

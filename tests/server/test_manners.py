@@ -176,14 +176,19 @@ def test_a_run_that_changes_is_loaded_again(runs, serve, tmp_path):
 
 def test_connections_on_which_no_request_comes_are_closed(runs, serve):
     server = serve(runs["char"], "--idle-seconds", 1)
-    silent, half, begun = (socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(3))
+    places = ("silent", "half", "begun", "body", "chunks")
+    waiting = {name: socket.create_connection(("127.0.0.1", server.port), timeout=20) for name in places}
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    waiting["body"].sendall(head + b"Content-Length: 5000\r\n\r\n{")
+    waiting["chunks"].sendall(head + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n{")
+    begun = waiting["begun"]
     long = begin(server, {**LONG, "stream": True, "max_tokens": 16000, "n": 40})
     begun.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert begun.recv(1000).startswith(b"HTTP/1.1 200")
     ended = {}
     until = time.monotonic() + 10
-    while len(ended) < 3 and time.monotonic() < until:
-        for name, connection in (("half", half), ("begun", begun), ("silent", silent)):
+    while len(ended) < len(waiting) and time.monotonic() < until:
+        for name, connection in waiting.items():
             if name in ended:
                 continue
             try:
@@ -196,14 +201,14 @@ def test_connections_on_which_no_request_comes_are_closed(runs, serve):
                 pass
             except OSError:
                 ended[name] = True
-    assert ended.keys() == {"half", "begun", "silent"}
+    assert ended.keys() == waiting.keys()
     answer = b""
     while part := long.recv(1 << 20):
         answer = (answer + part)[-100:]
         if b"[DONE]" in answer:
             break
     assert b"[DONE]" in answer, "one that is being answered goes on"
-    for connection in (silent, half, begun, long):
+    for connection in (*waiting.values(), long):
         connection.close()
 
 

@@ -27,8 +27,9 @@ class Muon(AdamW):
     m = momentum m + (1 - momentum) g, the direction u = momentum m + (1 - momentum) g (Nesterov), brings its singular
     values near 1 in `ns_steps` Newton-Schulz iterations, and scales the result to a root mean square of `rms` lr
     (Liu et al. 2025, arXiv:2502.16982, equation 4, where it is 0.2). Weight decay is AdamW's, as are `lr`, `betas` and
-    `eps`, and the moments of the other parameters; `exp_avg` has m at the place of a matrix, `exp_avg_sq` nothing
-    there. `precision` and `kernels`: those of the products (textgru.core.Products).
+    `eps`, and the moments of the other parameters. A block's direction is computed at every `period`th step, not of
+    all blocks at the same one, and used again in between: it changes as slowly as m. `exp_avg` has m at the place of a
+    matrix, `exp_avg_sq` the direction. `precision` and `kernels`: those of the products (textgru.core.Products).
 
     Raises ValueError for values outside their range, or a name that is no matrix of that many equal blocks, TypeError
     for values that are no numbers.
@@ -48,6 +49,7 @@ class Muon(AdamW):
         momentum: float = 0.9,
         ns_steps: int = 3,
         rms: float = 0.3,
+        period: int = 1,
         precision: str = "fp32",
         kernels: str | None = None,
     ) -> None:
@@ -55,7 +57,7 @@ class Muon(AdamW):
         self.matrices = _checked(parameters, matrices)
         others = [name for name in parameters.slices if name not in self.matrices]
         super().__init__(parameters, lr, betas, eps, weight_decay, names=others)
-        self.momentum, self.ns_steps, self.rms = momentum, ns_steps, rms
+        self.momentum, self.ns_steps, self.rms, self.period = momentum, ns_steps, rms, period
         self._of_matrices()
         self._products = Products(precision, kernels)
         self._room = Workspace(parameters.values.dtype)
@@ -65,22 +67,26 @@ class Muon(AdamW):
 
         Raises ValueError or TypeError, before anything is changed, where a setting or one of the arrays doesn't fit.
         """
-        momentum, ns_steps, rms = self._of_matrices()
+        momentum, ns_steps, rms, period = self._of_matrices()
         super().step(lr=lr, gradient_scale=gradient_scale)
         parameters, kept = self.parameters, 1 - self.lr * self.weight_decay
         gradients, values = parameters.views(parameters.gradients), parameters.views(parameters.values)
-        moments = parameters.views(self.exp_avg)
+        moments, directions = parameters.views(self.exp_avg), parameters.views(self.exp_avg_sq)
+        number = 0
         for name, gates in self.matrices.items():
-            for g, m, w in zip(*(np.split(views[name], gates) for views in (gradients, moments, values)), strict=True):
+            parts = [np.split(views[name], gates) for views in (gradients, moments, directions, values)]
+            for g, m, direction, w in zip(*parts, strict=True):
                 fresh = self._room.get("fresh", *g.shape)
                 np.multiply(g, (1 - momentum) * gradient_scale, out=fresh)
                 m *= momentum
                 m += fresh
-                fresh += momentum * m
-                direction = self._orthogonal(fresh, ns_steps)
-                direction *= -self.lr * rms * max(g.shape) ** 0.5
+                if self.steps == 1 or (self.steps + number) % period == 0:
+                    fresh += momentum * m
+                    direction[...] = self._orthogonal(fresh, ns_steps)
+                np.multiply(direction, -self.lr * rms * max(g.shape) ** 0.5, out=fresh)
                 w *= kept
-                w += direction
+                w += fresh
+                number += 1
 
     def _orthogonal(self, matrix: np.ndarray, ns_steps: int) -> np.ndarray:
         """A matrix (n, k), its singular values brought near 1; changes it, and what is returned is the object's own."""
@@ -112,9 +118,10 @@ class Muon(AdamW):
             self._products.multiply(x[first:last], y[:, :last], out[first:last, :last])
             out[:first, first:last] = out[first:last, :first].T
 
-    def _of_matrices(self) -> tuple[float, int, float]:
+    def _of_matrices(self) -> tuple[float, int, float, int]:
         momentum = check_number("momentum", self.momentum, 0.0, 1.0)
-        return momentum, check_integer("ns_steps", self.ns_steps, 1, MOST_STEPS), check_number("rms", self.rms, 0.0)
+        ns_steps, period = (check_integer(name, getattr(self, name), 1, MOST_STEPS) for name in ("ns_steps", "period"))
+        return momentum, ns_steps, check_number("rms", self.rms, 0.0), period
 
 
 def _checked(parameters: Parameters, matrices: Mapping[str, int]) -> dict[str, int]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class Connection(H11Protocol):  # type: ignore[misc]
-    """Closed after the configured time of keeping alive, in which there was neither a request that is being answered,
-    nor an answer that is still being taken. uvicorn alone waits for the rest of a request's head for ever."""
+    """Closed after the configured time of keeping alive, in which there was neither a whole request that is being
+    answered, nor an answer that is still being taken. uvicorn alone waits for the rest of a request for ever."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._since = self.loop.time()  # it was last busy
-        self._unsent = 0
+        self._unsent, self._begun = 0, None  # the request whose head came last
         self._watching = self.loop.call_later(self.timeout_keep_alive / 2, self._watch)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -25,11 +26,19 @@ class Connection(H11Protocol):  # type: ignore[misc]
         self._since = self.loop.time()
         super().on_response_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Closes the connection where there can be no such answer: after a HEAD, or in the middle of another one."""
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:
+            self.transport.close()
+
     def _watch(self) -> None:
         now, cycle, unsent = self.loop.time(), self.cycle, self.transport.get_write_buffer_size()
-        if (cycle is not None and not cycle.response_complete) or 0 < unsent < self._unsent:
+        answering = cycle is not None and not cycle.response_complete and not cycle.more_body
+        if answering or cycle is not self._begun or 0 < unsent < self._unsent:
             self._since = now
-        self._unsent = unsent
+        self._unsent, self._begun = unsent, cycle
         if now - self._since >= self.timeout_keep_alive:
             self.transport.abort()
             return
