@@ -56,7 +56,7 @@ def test_the_rehearsal_is_what_keeps_it(run, tmp_path):
     settings = LearnSettings(forget=9.0, epochs=8.0)
     with_old, _ = learn_run(run, [run.parent / "new"], tmp_path / "a", settings, keep=[tmp_path / "kept"])
     alone, _ = learn_run(run, [run.parent / "new"], tmp_path / "b", settings, keep=[run.parent / "new"])
-    assert with_old.score(old).loss < alone.score(old).loss - 0.1
+    assert with_old.score(old).loss < alone.score(old).loss - 0.05
 
 
 def test_the_command_and_the_library_do_the_same(run, tmp_path):

@@ -36,7 +36,8 @@ class Mean:
 def on(tokens, rows, **options):
     """A trainer on these tokens, laid out in `rows` rows."""
     tokens = np.concatenate([tokens, HELD_OUT])
-    return trainer([], tokens=tokens, batch_size=rows, seq_length=SEQ, max_steps=STEPS, eval_every=5, **options)
+    return trainer([], tokens=tokens, batch_size=rows, seq_length=SEQ, max_steps=STEPS, eval_every=5,
+                   optimizer="adamw", **options)  # fmt: skip
 
 
 def together(trainers):

@@ -52,11 +52,10 @@ def evaluate(
     """
     from textgru.ensemble_model import load_ensemble
     from textgru.errors import InputError, percent, shown
-    from textgru.runs.layout import is_run
     from textgru.runs.metrics import run_names
     from textgru.text.files import check_files, find_files, spool
 
-    together = [run, *takewhile(lambda name: is_run(Path(name)), files)]
+    together = [run, *takewhile(_is_run, files)]
     files = files[len(together) - 1 :]
     if not files:
         raise click.UsageError("give at least one text file after the runs")
@@ -96,6 +95,15 @@ def evaluate(
         _print_side_by_side(results)
     else:
         _print_one(results[0])
+
+
+def _is_run(name: str) -> bool:
+    from textgru.runs.layout import is_run
+
+    try:
+        return is_run(Path(name))
+    except (OSError, ValueError):  # a name that no file can have: it is refused as such
+        return False
 
 
 def _encoded(

@@ -69,6 +69,10 @@ class Muon(AdamW):
         """
         momentum, ns_steps, rms, period = self._of_matrices()
         super().step(lr=lr, gradient_scale=gradient_scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the loss that follows
+            self._step_matrices(momentum, ns_steps, rms, period, gradient_scale)
+
+    def _step_matrices(self, momentum: float, ns_steps: int, rms: float, period: int, gradient_scale: float) -> None:
         parameters, kept = self.parameters, 1 - self.lr * self.weight_decay
         gradients, values = parameters.views(parameters.gradients), parameters.views(parameters.values)
         moments, directions = parameters.views(self.exp_avg), parameters.views(self.exp_avg_sq)

@@ -54,7 +54,12 @@ class TrainingConfig:
         Help("End after this many evaluations without a lower validation loss.", "How long"),
     ] = None
     optimizer: Annotated[
-        Literal["muon", "adamw"], Help("Muon for the recurrent layers' matrices, or AdamW for all.", "Learning")
+        Literal["muon", "adamw"],
+        Help(
+            "Muon for the recurrent layers' matrices, or AdamW for all.",
+            "Learning",
+            default="muon up to 256 units, adamw above",
+        ),
     ] = "adamw"
     learning_rate: Annotated[
         float,

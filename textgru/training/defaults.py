@@ -16,6 +16,7 @@ from textgru.training.presets import PRESETS, Preset
 
 TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
+MUON_UNITS = 256  # a layer, up to which Muon learns more in the same time
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
 
@@ -40,7 +41,8 @@ def resolve(
 
     The network is that of the preset; where neither it nor a size is given, the largest preset that can read enough of
     the text in the time there is. Embedding and hidden size are the same where weights are tied. Dropout follows from
-    how often the text will be read, the learning rate from the hidden size. Raises InputError for values that can't be.
+    how often the text will be read, learning rate and optimizer from the hidden size. Raises InputError for values that
+    can't be.
     """
     config = TrainingConfig(**training)
     config = replace(config, precision=choose_precision(config.precision))
@@ -55,6 +57,8 @@ def resolve(
     if "dropout" not in network:
         passes = tokens_to_read(config, complete, train_tokens) / train_tokens
         complete = replace(complete, dropout=default_dropout(complete, train_tokens, passes))
+    if "optimizer" not in training and complete.hidden_size <= MUON_UNITS:
+        config = replace(config, optimizer="muon")
     if "learning_rate" not in training:
         rate = default_learning_rate(complete.hidden_size)
         config = replace(config, learning_rate=max(rate, config.min_lr or 0.0))

@@ -24,7 +24,7 @@ def optimizer_of(network: Network, config: TrainingConfig) -> AdamW:
     return FallingMuon(
         network.parameters, config.learning_rate, BETAS, EPS, config.weight_decay, matrices=matrices,
         momentum=MOMENTUM, ns_steps=NS_STEPS, period=period_of(network, matrices, config),
-        precision=config.precision, kernels="packed" if config.deterministic else None,
+        precision=network.recurrent.precision, kernels="packed" if config.deterministic else None,
     )  # fmt: skip
 
 
