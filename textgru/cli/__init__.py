@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ MODULES = {"import": "import_model"}  # a word that no module can be called
 
 INTERRUPTED = 130
 LONGEST = 1000  # characters of a message
+OF_A_STREAM = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # what fails in writing
 
 
 class OneLineErrors(click.Group):
@@ -85,8 +87,9 @@ def _explained(error: TextgruError | MemoryError | OSError) -> str:
         needed = f": {error}" if str(error) else ""
         return f"out of memory{needed}; try a smaller --batch-size, --seq-length, --hidden-size or --num-layers"
     if isinstance(error, OSError) and error.strerror:
-        where = "standard output" if error.filename is None else shown_path(error.filename)
-        return f"{where}: {error.strerror}"
+        if error.filename is None:
+            return f"standard output: {error.strerror}" if error.errno in OF_A_STREAM else error.strerror
+        return f"{shown_path(error.filename)}: {error.strerror}"
     return str(error) or type(error).__name__
 
 
