@@ -87,6 +87,15 @@ def test_large_networks_learn_more_slowly():
     assert settings({"hidden_size": 1024}, {"min_lr": 3.9e-3}).training.learning_rate == 3.9e-3
 
 
+def test_the_optimizer_is_by_the_size():
+    for hidden, wanted in ((16, "muon"), (256, "muon"), (257, "adamw"), (512, "adamw")):
+        assert settings({"hidden_size": hidden}).training.optimizer == wanted
+    for preset, wanted in (("tiny", "muon"), ("small", "muon"), ("medium", "adamw"), ("large", "adamw")):
+        assert settings(preset=preset).training.optimizer == wanted
+        for given in ("muon", "adamw"):
+            assert settings(preset=preset, training={"optimizer": given}).training.optimizer == given
+
+
 def test_what_can_not_be_is_named_before_a_text_is_read():
     with pytest.raises(InputError, match="preset: expected one of tiny, small, medium, large, got 'huge'"):
         check({}, {}, "huge")

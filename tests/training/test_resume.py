@@ -15,7 +15,7 @@ import pytest
 import textgru
 from tests.texts import sentences
 from textgru.analysis.evaluate import Score
-from textgru.core import get_num_threads, set_num_threads, simd
+from textgru.core import AdamW, get_num_threads, set_num_threads, simd
 from textgru.core.products import product_kernels, set_product_kernels
 from textgru.runs.writer import NewRun
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, StepEvent
@@ -99,6 +99,21 @@ def test_with_each_optimizer(text_file, tmp_path, optimizer):
         list(run.events())
     if simd.instruction_set() != "baseline":
         assert weights(tmp_path / "abandoned") == weights(tmp_path / "whole")
+
+
+def test_a_training_of_an_earlier_version_keeps_its_optimizer(text_file, tmp_path):
+    """There was only AdamW, and no setting for it."""
+    for name in ("whole", "earlier"):
+        with start(text_file, tmp_path / name, optimizer="adamw") as run:
+            abandon(run, 33) if name == "earlier" else list(run.events())
+    file = tmp_path / "earlier" / "config.json"
+    config = json.loads(file.read_text())
+    del config["training"]["optimizer"]
+    file.write_text(json.dumps(config))
+    with TrainingRun.resume(tmp_path / "earlier") as run:
+        assert type(run.trainer.optimizer) is AdamW
+        list(run.events())
+    assert weights(tmp_path / "earlier") == weights(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("steps", [3, 40, 50])
