@@ -84,7 +84,8 @@ class AdamW(Fixed):
         self.exp_avg_sq = aligned.zeros(parameters.values.shape, parameters.values.dtype)
         self.steps = 0
         where = [parameters.slices[name] for name in names]
-        self._begins, self._ends = (np.array([getattr(one, end) for one in where], np.intp) for end in ("start", "stop"))
+        self._begins = np.array([one.start for one in where], np.intp)
+        self._ends = np.array([one.stop for one in where], np.intp)
         self._matrices = np.array([float(len(parameters.shapes[name]) > 1) for name in names])
 
     def step(self, *, lr=None, gradient_scale=1.0) -> None:
@@ -104,8 +105,8 @@ class AdamW(Fixed):
         check_apart("exp_avg", self.exp_avg, exp_avg_sq=self.exp_avg_sq)
         self.lr, self.steps = rate, steps
         _adamw(
-            gradient_scale, rate, betas[0], betas[1], eps, steps, self._begins, self._ends, weight_decay * self._matrices,
-            gradients, self.exp_avg, self.exp_avg_sq, values)
+            gradient_scale, rate, betas[0], betas[1], eps, steps, self._begins, self._ends,
+            weight_decay * self._matrices, gradients, self.exp_avg, self.exp_avg_sq, values)
 
     def _settings(self, lr):
         """lr, betas, eps and weight_decay, checked."""
