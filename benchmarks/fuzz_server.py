@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,19 @@ SIDE_BY_SIDE = 8  # requests
 EVERY = 50  # cases, between two sound requests
 GOOD = {"model": "char", "prompt": "The ferry", "max_tokens": 5, "seed": 1, "temperature": 0}
 FIELDS: dict[str, Any] = {
-    "model": "char", "prompt": ["The", "A"], "max_tokens": 3, "length_chars": 5, "n": 2, "best_of": 2, "stream": True,
+    "model": "bpe", "prompt": ["The", "A"], "max_tokens": 3, "length_chars": 5, "n": 2, "best_of": 2, "stream": True,
     "stream_options": {"include_usage": True}, "stop": ["."], "stop_at": "line", "seed": 3, "logprobs": 2, "echo": True,
     "logit_bias": {"3": -5}, "temperature": 0.5, "top_k": 3, "top_p": 0.5, "min_p": 0.1, "typical_p": 0.9,
     "top_n_sigma": 1.0, "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.5,
-    "mirostat_tau": 3.0,
-    "dry_multiplier": 0.8, "regex": "[a-z ]+", "grammar": "start: /[a-z]+/", "json_schema": "{}", "user": "x",
-    "suffix": "x", "banned": [1], "min_tokens": 2, "dynatemp_range": 0.2, "penalty_last_n": 5,
-    "input": ["The ferry"], "content": "The ferry", "text": "The ferry", "tokens": [1, 2], "top": 2, "dimensions": 4,
+    "mirostat_tau": 3.0, "dry_multiplier": 0.8, "regex": "[a-z ]+", "grammar": "start: /[a-z]+/", "json_schema": "{}",
+    "user": "x", "banned": [1], "min_tokens": 2, "dynatemp_range": 0.2, "penalty_last_n": 5,
+}  # fmt: skip
+OTHERS: dict[str, dict[str, Any]] = {
+    "/v1/embeddings": {"model": "char", "input": ["The", "A"], "encoding_format": "base64", "dimensions": 8,
+                       "pool": "mean", "user": "x"},
+    "/score": {"model": "bpe", "input": "The ferry", "alternatives": 2},
+    "/tokenize": {"model": "char", "content": "The ferry"},
+    "/detokenize": {"model": "bpe", "tokens": [1, 2]},
 }  # fmt: skip
 PATHS = [
     "/v1/completions", "/v1/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/char",
@@ -50,22 +56,7 @@ PATHS = [
     "//", "/v1/completions/", "/v1/completions?x=1", "/\udcff", "/" + "a" * 9000, "*", "http://other/v1/models", "/é",
 ]  # fmt: skip
 JSON = "Content-Type: application/json"
-METHODS = [
-    "POST",
-    "POST",
-    "POST",
-    "POST",
-    "GET",
-    "PUT",
-    "DELETE",
-    "OPTIONS",
-    "HEAD",
-    "PATCH",
-    "TRACE",
-    "BREW",
-    "",
-    "G ET",
-]
+METHODS = [*["POST"] * 4, "GET", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "BREW", "", "G ET"]
 HEADERS = [
     "Host: 127.0.0.1", "Host: evil.example", "Host:", "Authorization: Bearer x", "Content-Type: text/plain",
     "Content-Type: application/json; charset=utf-16", "Transfer-Encoding: chunked", "Content-Length: -1",
@@ -76,15 +67,16 @@ HEADERS = [
 ]  # fmt: skip
 
 
-def odd_body(rng: random.Random) -> bytes:
+def odd_body(rng: random.Random, path: str) -> bytes:
     """A JSON object with some odd values, or something else."""
-    body: dict[str, Any] = dict(GOOD) if rng.random() < 0.8 else {}
-    for name in rng.sample(sorted(FIELDS), rng.choice((0, 1, 1, 2, 3, 6))):
-        body[name] = FIELDS[name]
-    for _ in range(rng.choice((0, 1, 1, 2))):
-        name = rng.choice([*sorted(FIELDS), "x", "", "é", "__class__", "model\0"])
+    fields = OTHERS.get(path, FIELDS)
+    body: dict[str, Any] = dict(OTHERS.get(path, GOOD)) if rng.random() < 0.9 else {}
+    for name in rng.sample(sorted(fields), min(len(fields), rng.choice((0, 1, 1, 2, 3, 6)))):
+        body[name] = fields[name]
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        name = rng.choice(sorted(fields)) if rng.random() < 0.9 else rng.choice(["x", "", "é", "__class__", "model\0"])
         odd = rng.choice(ODD)
-        body[name] = rng.choice((odd, odd, [odd], {"a": odd}, [odd, FIELDS.get(name)], {"0": odd}))
+        body[name] = rng.choice((odd, odd, [odd], {"a": odd}, [odd, fields.get(name)], {"0": odd}))
     text = json.dumps(body)
     if rng.random() < 0.1:
         text = rng.choice(RAW)
@@ -97,10 +89,13 @@ def odd_body(rng: random.Random) -> bytes:
 
 def odd_request(rng: random.Random) -> bytes:
     """A request, and how it may be sent: often only one of its parts is odd."""
-    body, path, method, headers = odd_body(rng), "/v1/completions", "POST", ["Host: 127.0.0.1", JSON]
+    path, method, headers = "/v1/completions", "POST", ["Host: 127.0.0.1", JSON]
     if rng.random() < 0.9:
         headers.append("Connection: close")
     if rng.random() < 0.3:
+        path = rng.choice(sorted(OTHERS))
+    body = odd_body(rng, path)
+    if rng.random() < 0.15:
         path, method = rng.choice(PATHS), rng.choice(METHODS)
     length = str(len(body))
     if rng.random() < 0.1:
@@ -165,27 +160,79 @@ def _is_whole(answer: bytes) -> bool:
 
 
 def check(request: bytes, answer: bytes) -> str:
-    """What kind of answer it is. Raises AssertionError for one that is malformed."""
+    """What kind of answer it is. Raises AssertionError or ValueError for one that is malformed."""
+    while answer.startswith(b"HTTP/1.1 100 \r\n\r\n"):
+        answer = answer.partition(b"\r\n\r\n")[2]
     if not answer:
         return "closed"
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status = re.match(rb"HTTP/1\.[01] (\d{3}) ", head)
-    assert status, f"no status line: {head[:100]!r}"
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    line, *lines = head.decode("latin-1").split("\r\n")
+    status = re.fullmatch(r"HTTP/1\.1 (\d{3}) ?[A-Za-z '-]*", line)
+    assert status, f"the status line: {line[:100]!r}"
+    assert blank, f"headers without an end: {head[-100:]!r}"
+    assert all(re.fullmatch(r"[A-Za-z-]+: [ -~]*", one) for one in lines), f"headers: {lines}"
+    headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
     code = int(status[1])
     assert code < 500 or code == 503, f"status {code}: {body[:300]!r}"
-    if code >= 400 and b"application/json" in head and not request.startswith(b"HEAD "):
-        error = json.loads(_whole(head, body))["error"]
-        assert isinstance(error["message"], str), f"message: {error}"
-        assert "\n" not in error["message"], f"message of several lines: {error['message'][:200]!r}"
-        assert 0 < len(error["message"]) < 1500, f"message of {len(error['message'])} characters"
-        assert "Traceback" not in error["message"], error["message"][:300]
-    return str(code)
+    if request.startswith(b"HEAD ") or code == 307:
+        return f"{code}"
+    kind = headers.get("content-type", "").partition(";")[0]
+    content = _content(headers, body)
+    if code >= 400:
+        assert kind == "application/json", f"{code} as {kind}: {content[:300]!r}"
+        _check_error(json.loads(content)["error"])
+    elif kind == "text/event-stream":
+        *events, last, rest = content.decode().split("\n\n")
+        assert (last, rest) == ("data: [DONE]", ""), f"the last events: {content[-300:]!r}"
+        for event in events:
+            _check_texts(event.removeprefix("data: "))
+    elif kind == "application/json" and b'"text_completion"' in content:
+        _check_texts(content.decode())
+    elif kind == "application/json":
+        json.loads(content, parse_constant=_no_json)
+    return f"{code} {kind}"
 
 
-def _whole(head: bytes, body: bytes) -> bytes:
-    """The first answer's body, where others may follow."""
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    return body[: int(length[1])] if length else body
+def _content(headers: Mapping[str, str], body: bytes) -> bytes:
+    """What the first answer has. Raises AssertionError where its end hasn't come."""
+    if headers.get("transfer-encoding") != "chunked":
+        size = int(headers["content-length"]) if "content-length" in headers else len(body)
+        assert len(body) >= size, f"{len(body)} of {size} bytes"
+        return body[:size]
+    parts = []
+    while True:
+        line, _, body = body.partition(b"\r\n")
+        assert line, "a stream that doesn't end"
+        if (size := int(line, 16)) == 0:
+            return b"".join(parts)
+        assert body[size : size + 2] == b"\r\n", f"a chunk that isn't {size} bytes"
+        parts.append(body[:size])
+        body = body[size + 2 :]
+
+
+def _check_error(error: Mapping[str, Any]) -> None:
+    assert set(error) == {"message", "type", "param", "code"}, f"an error with {sorted(error)}"
+    message = error["message"]
+    assert isinstance(message, str), f"message: {error}"
+    assert "\n" not in message, f"message of several lines: {message[:200]!r}"
+    assert 0 < len(message) < 1500, f"message of {len(message)} characters"
+    assert "Traceback" not in message, message[:300]
+    assert isinstance(error["type"], str), f"type: {error}"
+    assert error["param"] is None or isinstance(error["param"], str), f"param: {error}"
+
+
+def _check_texts(text: str) -> None:
+    """The JSON of a completion, or of a part of one."""
+    found = json.loads(text, parse_constant=_no_json)
+    assert found["object"] == "text_completion", text[:300]
+    assert isinstance(found["choices"], list), text[:300]
+    for choice in found["choices"]:
+        assert isinstance(choice["text"], str), text[:300]
+        assert choice["finish_reason"] in ("stop", "length", None), text[:300]
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def sound(server: Server) -> bytes:
@@ -252,7 +299,7 @@ def run(server: Server, cases: int, seed: int, only: int | None) -> list[str]:
     if grown > MOST_GROWN:
         failures.append(f"{grown / 1e6:,.0f} MB more memory than at the beginning")
     for kind, count in sorted(answers.items()):
-        print(f"{kind:8} {count:8,}")
+        print(f"{kind:24} {count:8,}")
     print(f"{time.monotonic() - begin:.0f} s, {grown / 1e6:+.0f} MB of memory")
     return failures
 

@@ -132,6 +132,18 @@ def test_odd_bodies_elsewhere(serving, path, body):
     assert status == 200 or answer["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("sent", [b"G ET / HTTP/1.1", b"GET / HTTP/1.1\r\nno colon", b"POST / FTP/1.1", b"\xff /"])
+def test_what_is_no_http_is_refused_as_everything_else(serving, sent):
+    status, answer = raw(serving, sent + b"\r\n\r\n")
+    assert status == 400
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in head
+    assert json.loads(body)["error"] == {
+        "message": "the request: Invalid HTTP request received", "type": "invalid_request_error", "param": None,
+        "code": None,
+    }  # fmt: skip
+
+
 def test_garbage_and_half_requests(serving):
     assert raw(serving, b"\x16\x03\x01\x02\x00" * 100)[0] in (400, None)
     assert raw(serving, b"GET / HTTP/9.9\r\n\r\n")[0] in (400, 403, 505, None)

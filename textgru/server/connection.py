@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from h11 import LocalProtocolError
+from h11 import Data, EndOfMessage, LocalProtocolError, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from textgru.server.errors import RequestError
 
 
 class Connection(H11Protocol):  # type: ignore[misc]
@@ -27,11 +30,14 @@ class Connection(H11Protocol):  # type: ignore[misc]
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Closes the connection where there can be no such answer: after a HEAD, or in the middle of another one."""
-        try:
-            super().send_400_response(msg)
-        except LocalProtocolError:
-            self.transport.close()
+        """Refuses what is no HTTP, as everything else is refused. Closes the connection where there can be no such
+        answer: after a HEAD, or in the middle of another one."""
+        response = RequestError(400, f"the request: {msg.rstrip('.')}").response()
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        events = (Response(status_code=400, headers=headers), Data(data=response.body), EndOfMessage())
+        with contextlib.suppress(LocalProtocolError):
+            self.transport.write(b"".join([self.conn.send(event) for event in events]))
+        self.transport.close()
 
     def _watch(self) -> None:
         now, cycle, unsent = self.loop.time(), self.cycle, self.transport.get_write_buffer_size()
