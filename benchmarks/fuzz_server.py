@@ -199,7 +199,7 @@ def _content(headers: Mapping[str, str], body: bytes) -> bytes:
         size = int(headers["content-length"]) if "content-length" in headers else len(body)
         assert len(body) >= size, f"{len(body)} of {size} bytes"
         return body[:size]
-    parts = []
+    parts = list[bytes]()
     while True:
         line, _, body = body.partition(b"\r\n")
         assert line, "a stream that doesn't end"
