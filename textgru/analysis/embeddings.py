@@ -10,6 +10,7 @@ from textgru.errors import InputError
 from textgru.model.network import Network
 from textgru.text.files import normalise
 from textgru.text.tokenizer import Tokenizer
+from textgru.typed import shown
 
 POOLS = ("last", "mean")
 # Texts are always read this many side by side, this many tokens at a time, empty places included: products of one shape
@@ -37,7 +38,7 @@ def embed(
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise InputError(f"texts: expected a list of texts, got {type(texts).__name__}")
     if pool not in POOLS:
-        raise InputError(f"pool: expected {' or '.join(POOLS)}, got {pool!r}")
+        raise InputError(f"pool: expected {' or '.join(POOLS)}, got {shown(pool)}")
     tokens = [tokenizer.encode(normalise(text)) for text in texts]
     lengths = np.array([len(ids) for ids in tokens], np.intp)
     vectors = np.zeros((len(texts), network.config.hidden_size), np.float32)

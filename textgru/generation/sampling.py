@@ -71,10 +71,10 @@ class Sampling:
     ] = 1.0
     mirostat_tau: Annotated[
         float,
-        Range(0),
+        Range(0, 1000),
         Help("Mirostat 2: keep the surprise of a token near X bits; in place of the above.", "Sampling", "0, off"),
     ] = 0.0
-    mirostat_eta: Annotated[float, Range(0), Help("Mirostat's learning rate.", "Sampling")] = 0.1
+    mirostat_eta: Annotated[float, Range(0, 1000), Help("Mirostat's learning rate.", "Sampling")] = 0.1
     repetition_penalty: Annotated[
         float,
         Range(0, above=True),
