@@ -1,17 +1,22 @@
 """Every command that writes is killed before each of its writes: an opened file, a flush, a renaming, a removal.
 
-    python -m benchmarks.kills_at_writes [--only COMMAND] [--every N]
+    python -m benchmarks.kills_at_writes [--only COMMAND] [--every N] [--fault ENOSPC]
 
 The command runs in a process of its own, which sends itself SIGKILL before the first of them, the second and so on,
 once where nothing stood in the place and once over what another call had written. After each kill the place has what
 stood there or the new one, whole (a run is asked for a text, of an export's folder each file counts); called again the
 command leaves the same bytes as if nothing had happened, and no other file. A training is called again with --resume
 where there is something to go on from. `benchmarks.kills_of_commands` and `benchmarks.kills` kill at random moments.
+
+With --fault nothing is killed: from that write on each fails with this error (ENOSPC: the disk is full, but files can
+be removed; EROFS: nothing can be changed any more), and the command ends with one line about it. With EPERM there are
+no hard links, and nothing may be otherwise than with them.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import signal
@@ -31,6 +36,12 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.syml
 TRAINING = (
     "--max-steps 6 --eval-every 2 --checkpoint-every 1 --batch-size 4 --seq-length 8 --embedding-size 4 --hidden-size 8"
 )
+FAULTS = {
+    "ENOSPC": {"open", "fsync", "os.mkdir", "os.link", "os.rename"},
+    "EIO": {"open", "fsync", "os.rename"},
+    "EROFS": {"open", "fsync", *CHANGES},
+    "EPERM": {"os.link"},
+}
 ALL = {
     **COMMANDS,
     "train": f"train {{run}}.txt --out {{out}} --overwrite {TRAINING}",
@@ -60,15 +71,16 @@ def _inside(path: Any) -> bool:
     return isinstance(path, (str, os.PathLike)) and Path.cwd() in (Path.cwd() / path).parents
 
 
-def call(folder: Path, words: list[str], at: int = 0) -> Ended:
-    """Calls a command in a folder, in a process of its own that is killed before its write number `at`."""
+def call(folder: Path, words: list[str], at: int = 0, fault: str | None = None) -> Ended:
+    """Calls a command in a folder, in a process of its own that is killed before its write number `at`; with `fault`
+    that and those after it fail instead."""
     report = Path(f"{folder}.report")
     report.mkdir(exist_ok=True)
     (report / "writes").unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
-            _called(folder, words, at, report)
+            _called(folder, words, at, report, fault)
         finally:
             os._exit(99)
     _, status = os.waitpid(child, 0)
@@ -77,7 +89,7 @@ def call(folder: Path, words: list[str], at: int = 0) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), writes, *texts)
 
 
-def _called(folder: Path, words: list[str], at: int, report: Path) -> None:
+def _called(folder: Path, words: list[str], at: int, report: Path, fault: str | None) -> None:
     signal.alarm(LONGEST)
     os.chdir(folder)
     os.environ["TEXTGRU_CACHE"] = str(folder / "cache")
@@ -85,19 +97,22 @@ def _called(folder: Path, words: list[str], at: int, report: Path) -> None:
         os.dup2(os.open(report / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     writes, flush = 0, os.fsync
 
-    def count() -> None:
+    def count(event: str, file: Any) -> None:
         nonlocal writes
         writes += 1
-        if writes == at:
+        if fault is None and writes == at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if fault is not None and writes >= at > 0 and event in FAULTS[fault]:
+            number = getattr(errno, fault)
+            raise OSError(number, os.strerror(number), *([str(file)] if isinstance(file, (str, Path)) else []))
 
     def fsync(file: Any) -> None:
-        count()
+        count("fsync", file)
         flush(file)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if _is_write(event, arguments):
-            count()
+            count(event, arguments[0])
 
     os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(hook)
@@ -159,13 +174,16 @@ class Place:
         """All files."""
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
 
-    def kill(self, before: str | None, at: int) -> bool:
+    def kill(self, before: str | None, at: int, fault: str | None) -> bool:
         """One kill; false where the command ended before. Raises AssertionError."""
         self.fresh(before)
-        ended = call(self.folder, self.words("one"), at)
-        if ended.code == 0:
+        ended = call(self.folder, self.words("one"), at, fault)
+        if ended.code == 0 and fault is None:
             return False
-        assert ended.code == -signal.SIGKILL, f"exit code {ended.code}: {ended.errors}"
+        if fault is None:
+            assert ended.code == -signal.SIGKILL, f"exit code {ended.code}: {ended.errors}"
+        else:
+            self._check_fault(ended, before, fault)
         if any(self.texts.values()):
             text = self.text()
             assert text in (self.texts["one"], self.texts[before] if before else None), f"left is neither run: {text}"
@@ -182,7 +200,23 @@ class Place:
         assert found == names, f"left: {sorted(set(found) ^ set(names))}"
         return True
 
-    def kill_all(self, every: int) -> str:
+    def _check_fault(self, ended: Ended, before: str | None, fault: str) -> None:
+        """Whether it said in one line what failed, and left nothing of what it had begun."""
+        lines = [line for line in ended.errors.splitlines() if line.startswith("textgru: error: ")]
+        if fault == "EPERM" or ended.code == 0:
+            assert (ended.code, lines) == (0, []), f"exit code {ended.code}: {ended.errors}"
+            assert content(self.out) == self.wanted["one"], "it says nothing, and leaves something else"
+            return
+        assert ended.code in (1, 2), f"exit code {ended.code}: {ended.errors}"
+        assert len(lines) == 1, f"{len(lines)} lines: {ended.errors}"
+        assert os.strerror(getattr(errno, fault)) in lines[0], lines[0]
+        new = (self.out / "training.new" / "commit.json").exists()  # it belongs to the run that was put in place
+        left = [
+            one for one in self.names() if one.endswith((".partial", ".new")) and not (new and one.endswith("g.new"))
+        ]
+        assert fault == "EROFS" or not left, f"left: {left}"
+
+    def kill_all(self, every: int, fault: str | None) -> str:
         """A kill before each write; a line about them."""
         kills = []
         for before in (None, "two"):
@@ -192,10 +226,11 @@ class Place:
             kills.append(0)
             for at in range(1, writes + 1, every):
                 try:
-                    kills[-1] += self.kill(before, at)
+                    kills[-1] += self.kill(before, at, fault)
                 except AssertionError as error:
                     raise AssertionError(f"{self.command}, over {before}, write {at} of {writes}: {error}") from error
-        return f"{kills[0]:4} kills where nothing was, {kills[1]:4} over another"
+        what = "kills" if fault is None else fault
+        return f"{kills[0]:4} {what} where nothing was, {kills[1]:4} over another"
 
 
 def make_sources(folder: Path) -> None:
@@ -219,6 +254,7 @@ def main(say: Callable[..., None] = print) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="COMMAND", choices=ALL, help="or " + ", ".join(ALL))
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth write (default: %(default)s)")
+    parser.add_argument("--fault", choices=FAULTS, help="writes fail with this error, and nothing is killed")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as name:
@@ -228,7 +264,7 @@ def main(say: Callable[..., None] = print) -> None:
             if options.only in (None, what):
                 try:
                     place = Place(Path(name) / what.replace(" ", "-"), command, Path(name) / "sources")
-                    say(f"{what:12} {place.kill_all(options.every)}", flush=True)
+                    say(f"{what:12} {place.kill_all(options.every, options.fault)}", flush=True)
                 except AssertionError as error:
                     failures += 1
                     say(f"{what:12} FAILED: {error}", flush=True)

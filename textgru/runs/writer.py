@@ -140,8 +140,9 @@ class RunWriter:
         layout.remove(self.scratch, sorted(files, key=lambda file: file.name != STATE))
 
     def close(self) -> None:
-        """Lets the run go, without what has no training state to go on from."""
-        self._let_go(remove=not (self.path / TRAINING / STATE).exists())
+        """Lets the run go, without what has no training state to go on from; and without losing what is still to be put
+        in its place."""
+        self._let_go(remove=not (self.path / TRAINING / STATE).exists() and layout.committed(self.path) is None)
 
     def __enter__(self) -> Self:
         return self
@@ -260,11 +261,11 @@ class NewRun(RunWriter):
         commit = {"weights": hashlib.sha256(weights).hexdigest(), "files": files}
         write_atomically(self.scratch / COMMIT, json.dumps(commit).encode())
         write_atomically(self.path / WEIGHTS, weights)
+        self.published = True  # from here on what is in the staging folder belongs to the run, also if the rest fails
         try:
             _finish_replacement(self.path, files)
         except OSError as error:
             raise StorageError(f"{self.out}: can't be put in place: {error.strerror}") from error
-        self.published = True
 
 
 class UnfinishedRun(RunWriter):
