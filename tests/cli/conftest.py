@@ -44,6 +44,8 @@ def text_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(text_file, tmp_path_factory):
     out = tmp_path_factory.mktemp("cli-runs") / "tales"
-    result = CliRunner().invoke(main, ["train", str(text_file), "--out", str(out), "--max-steps", "60", *SMALL])
+    result = CliRunner().invoke(
+        main, ["train", str(text_file), "--out", str(out), "--max-steps", "60", "--optimizer", "adamw", *SMALL]
+    )
     assert result.exit_code == 0, result.output
     return out
