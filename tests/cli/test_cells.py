@@ -13,7 +13,7 @@ GATES = {"gru": 3, "lstm": 4, "rnn": 1}
 @pytest.mark.parametrize("cell", GATES)
 def test_train_sample_evaluate_quantize(cli, text_file, tmp_path, cell):
     out, small = tmp_path / "run", tmp_path / "small"
-    options = [*SMALL, "--num-layers", "2", "--max-steps", "60", "--eval-every", "30"]
+    options = [*SMALL, "--num-layers", "2", "--max-steps", "150", "--eval-every", "50"]
     trained = cli("train", text_file, "--out", out, "--cell", cell, *options)
     assert trained.exit_code == 0, trained.output
     assert f"{cell.upper()}, 2 x 24 units" in trained.output

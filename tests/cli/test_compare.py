@@ -20,7 +20,8 @@ def train(text_file, tmp_path_factory):
 
         from textgru.cli import main
 
-        arguments = ["train", file, "--out", folder / name, "--max-steps", 20, *SMALL, *options]
+        arguments = ["train", file, "--out", folder / name, "--max-steps", 20, "--optimizer", "adamw",
+                     *SMALL, *options]  # fmt: skip
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])
         assert result.exit_code == 0, result.output
         return folder / name
