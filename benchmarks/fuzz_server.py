@@ -224,6 +224,7 @@ def _check_error(error: Mapping[str, Any]) -> None:
 def _check_texts(text: str) -> None:
     """The JSON of a completion, or of a part of one."""
     found = json.loads(text, parse_constant=_no_json)
+    assert "error" not in found, f"an error in a stream: {text[:300]}"
     assert found["object"] == "text_completion", text[:300]
     assert isinstance(found["choices"], list), text[:300]
     for choice in found["choices"]:

@@ -72,3 +72,6 @@ def test_bad_values_are_named(model):
         model.embed([3])
     with pytest.raises(InputError, match="pool: expected last or mean, got 'max'"):
         model.embed(["a"], pool="max")
+    with pytest.raises(InputError) as found:
+        model.embed(["a"], pool="é" * 5000)
+    assert len(str(found.value)) < 300

@@ -1,5 +1,6 @@
 """A model in ONNX Runtime, PyTorch and C: the same numbers, and the same text."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -127,6 +128,14 @@ def test_pytorch_writes_the_same_text(runs, tmp_path, name):
     ids = [int(word) for word in result.stdout.strip("[]\n").split(",")]
     assert textgru.load(runs[name]).tokenizer.decode(ids) == greedy(runs[name], "The ferry")
     assert len((tmp_path / "out" / "model.py").read_text().splitlines()) < 60
+
+
+def test_what_a_killed_export_left_is_cleaned_up(runs, tmp_path):
+    (tmp_path / ".c.new").mkdir()
+    (tmp_path / ".c.new" / "half").write_bytes(b"x")
+    export(next(iter(runs.values())), "c", "-o", tmp_path / "c")
+    assert os.listdir(tmp_path) == ["c"]
+    assert not (tmp_path / "c" / "half").exists()
 
 
 def compiled(folder, compiler="cc", *more):

@@ -62,6 +62,8 @@ def test_a_token_with_the_score_minus_infinity_is_never_drawn():
         ({"top_k": 0}, "top_k"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.1}, "top_p"),
+        ({"mirostat_tau": 1e308}, "mirostat_tau"),
+        ({"mirostat_tau": 3.0, "mirostat_eta": 1e308}, "mirostat_eta"),
     ],
     ids=str,
 )

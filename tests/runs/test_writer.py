@@ -49,6 +49,56 @@ def test_a_run_that_is_written_to_is_not_written_to_by_another(tmp_path):
     }
 
 
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("moved", range(4))
+def test_weights_that_are_in_place_keep_what_belongs_to_them_where_the_disk_is_full_then(
+    tmp_path, monkeypatch, before, moved
+):
+    out = tmp_path / "run"
+    if before:
+        write_run(out, seed=1, state=True)
+    move, left = writer_module._move, moved
+
+    def full(*arguments):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        move(*arguments)
+
+    monkeypatch.setattr(writer_module, "_move", full)
+    with pytest.raises(StorageError, match="run: can't be put in place: No space left on device"):
+        write_run(out, seed=2, state=True, overwrite=True)
+    assert Run.read(out).config["preset"] == "of seed 2"
+    monkeypatch.undo()
+    with UnfinishedRun(out) as run:
+        assert run.read_state()[1]["seed"] == 2
+        run.begin()
+    assert sorted(os.listdir(out)) == [
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "tokenizer.json",
+        "training",
+    ]
+
+
+def test_what_a_killed_process_left_of_an_ended_training_is_removed(tmp_path):
+    write_run(tmp_path / "run", state=True)
+    training = tmp_path / "run" / "training"
+    removed = []
+    with UnfinishedRun(tmp_path / "run") as run, pytest.MonkeyPatch.context() as patch:
+        (training / "tokens.bin").write_bytes(b"x")
+        patch.setattr(Path, "unlink", lambda path, **_: removed.append(path.name))
+        run.finish()
+    assert removed[0] == "state.safetensors", "without it nobody goes on; else the resumed training would miss the rest"
+    (training / "state.safetensors").unlink()
+    (training / "tokens.bin").write_bytes(b"x")
+    with pytest.raises(InputError, match="has no unfinished training"):
+        UnfinishedRun(tmp_path / "run")
+    assert not training.exists()
+
+
 def test_of_two_new_runs_in_one_place_the_second_is_refused_at_once(tmp_path):
     with NewRun(tmp_path / "a" / "run"), pytest.raises(InputError, match="another process is training it"):
         NewRun(tmp_path / "a" / "run")

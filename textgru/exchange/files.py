@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -38,14 +37,14 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, overwrite: bool) 
             write_atomically(path / name, content)
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        beside = path.with_name(f".{path.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)  # of an export that was killed
+        beside.mkdir(parents=True)
     except OSError as error:
         raise StorageError(f"{path}: can't be written: {error.strerror}") from error
     try:
         for name, content in contents.items():
             write_atomically(beside / name, content)
-        beside.chmod(0o755)
         beside.rename(path)
     except OSError as error:
         raise StorageError(f"{path}: can't be written: {error.strerror}") from error

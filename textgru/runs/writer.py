@@ -135,12 +135,14 @@ class RunWriter:
             raise StorageError(f"{self._metrics}: can't be written: {error.strerror}") from error
 
     def finish(self) -> None:
-        """Removes what is needed only while training."""
-        layout.remove(self.scratch, [file for file in layout.ours(self.scratch) if file.name != LOCK])
+        """Removes what is needed only while training: first the state, without which nobody goes on."""
+        files = [file for file in layout.ours(self.scratch) if file.name != LOCK]
+        layout.remove(self.scratch, sorted(files, key=lambda file: file.name != STATE))
 
     def close(self) -> None:
-        """Lets the run go, without what has no training state to go on from."""
-        self._let_go(remove=not (self.path / TRAINING / STATE).exists())
+        """Lets the run go, without what has no training state to go on from; and without losing what is still to be put
+        in its place."""
+        self._let_go(remove=not (self.path / TRAINING / STATE).exists() and layout.committed(self.path) is None)
 
     def __enter__(self) -> Self:
         return self
@@ -259,11 +261,11 @@ class NewRun(RunWriter):
         commit = {"weights": hashlib.sha256(weights).hexdigest(), "files": files}
         write_atomically(self.scratch / COMMIT, json.dumps(commit).encode())
         write_atomically(self.path / WEIGHTS, weights)
+        self.published = True  # from here on what is in the staging folder belongs to the run, also if the rest fails
         try:
             _finish_replacement(self.path, files)
         except OSError as error:
             raise StorageError(f"{self.out}: can't be put in place: {error.strerror}") from error
-        self.published = True
 
 
 class UnfinishedRun(RunWriter):
@@ -278,6 +280,7 @@ class UnfinishedRun(RunWriter):
         self._begun = False
         nothing = f"{out}: has no unfinished training; --init-from {out} starts a new one from its weights"
         if not (self.path / TRAINING / STATE).is_file() and layout.committed(self.path) is None:
+            _remove_finished(self.path)
             raise InputError(nothing)
         if (metrics := self.path / METRICS).exists() and not metrics.is_file():
             raise InputError(f"{metrics}: is no file that events can be written to; remove it")
@@ -325,6 +328,7 @@ class UnfinishedRun(RunWriter):
                 aside.replace(self.path / WEIGHTS)
             if self._metrics.is_file():  # as a file of its own: a copy of the run may share it by a hard link
                 write_atomically(self._metrics, self._metrics.read_bytes()[: max(self._metrics_bytes, 0)])
+            layout.remove(self.path / STAGING, layout.ours(self.path / STAGING))  # of a process that was killed
         except OSError as error:
             raise StorageError(f"{self.out}: can't be written: {error.strerror}") from error
         self._begun = True
@@ -388,6 +392,17 @@ def _move(source: Path, target: Path, wanted: bool) -> None:
         target.unlink(missing_ok=True)
     elif not target.is_file():
         raise FileNotFoundError(errno.ENOENT, f"{source.name} is missing", str(source))
+
+
+def _remove_finished(run: Path) -> None:
+    """Removes what a training needed that was killed while it removed that itself, after its end."""
+    if layout.is_run(run) and layout.ours(run / TRAINING):
+        with contextlib.suppress(OSError, Locked):
+            held = Lock(run / TRAINING / LOCK)
+            if not (run / TRAINING / STATE).is_file():
+                layout.remove(run / TRAINING, [file for file in layout.ours(run / TRAINING) if file.name != LOCK])
+            held.release(remove=True)
+            layout.remove(run / TRAINING, [])
 
 
 def _remove_abandoned(run: Path) -> None:
