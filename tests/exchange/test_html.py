@@ -52,6 +52,7 @@ def made(tmp_path_factory):
     for name, (settings, network) in MODELS.items():
         settings = {
             "max_steps": 150,
+            "optimizer": "adamw",
             "batch_size": 16,
             "seq_length": 32,
             "seed": 1,

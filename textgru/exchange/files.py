@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, overwrite: bool) 
         return
     try:
         beside = path.with_name(f".{path.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)  # of an export that was killed
+        _remove(beside, contents)  # of an export that was killed
         beside.mkdir(parents=True)
     except OSError as error:
         raise StorageError(f"{path}: can't be written: {error.strerror}") from error
@@ -50,3 +51,12 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, overwrite: bool) 
         raise StorageError(f"{path}: can't be written: {error.strerror}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Removes these files, also where they were begun, and the folder, if there is nothing else in it."""
+    for name in names:
+        for file in (folder / name, folder / f".{name}.partial"):
+            file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
