@@ -132,10 +132,12 @@ def test_pytorch_writes_the_same_text(runs, tmp_path, name):
 
 def test_what_a_killed_export_left_is_cleaned_up(runs, tmp_path):
     (tmp_path / ".c.new").mkdir()
-    (tmp_path / ".c.new" / "half").write_bytes(b"x")
+    for name in ("sample.c", ".sample.c.partial"):
+        (tmp_path / ".c.new" / name).write_bytes(b"x")
     export(next(iter(runs.values())), "c", "-o", tmp_path / "c")
     assert os.listdir(tmp_path) == ["c"]
-    assert not (tmp_path / "c" / "half").exists()
+    assert len((tmp_path / "c" / "sample.c").read_bytes()) > 100
+    assert not list((tmp_path / "c").glob(".*"))
 
 
 def compiled(folder, compiler="cc", *more):
