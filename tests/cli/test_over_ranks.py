@@ -84,9 +84,10 @@ def test_the_same_losses_over_two_and_three_ranks_with_dropout(text, tmp_path, c
         assert out.count("finished after 12 steps") == 1  # rank 0 alone prints
 
 
-def test_the_same_layout_gives_the_same_bits(text, tmp_path):
+@pytest.mark.parametrize("sync_every", [1, 3])
+def test_the_same_layout_gives_the_same_bits(text, tmp_path, sync_every):
     for name in "ab":
-        over(3, "train", text, "--out", tmp_path / name, *STEPS)
+        over(3, "train", text, "--out", tmp_path / name, *STEPS, "--sync-every", sync_every)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
@@ -112,10 +113,10 @@ def rank_of(process_id):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_rank_ends_all_and_the_training_goes_on_to_the_same_bits(text, tmp_path, victim):
+@pytest.mark.parametrize(("victim", "sync_every"), [(0, 1), (1, 1), (1, 8)])
+def test_a_killed_rank_ends_all_and_the_training_goes_on_to_the_same_bits(text, tmp_path, victim, sync_every):
     run, whole = tmp_path / "run", tmp_path / "whole"
-    options = (*STEPS, "--max-steps", 400, "--eval-every", 100, "--checkpoint-every", 20)
+    options = (*STEPS, "--max-steps", 400, "--eval-every", 100, "--checkpoint-every", 20, "--sync-every", sync_every)
     over(2, "train", text, "--out", whole, *options)
     with start(2, "train", text, "--out", run, *options) as process:
         for line in process.stdout:

@@ -38,7 +38,8 @@ class TrainingConfig:
     that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
     CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
     evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
-    `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
+    `sync_every` above 1 is for processes with a slow network in between, which then make so many steps each by itself,
+    on its own rows (textgru.training.outer_step). `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
     """
 
     max_minutes: Annotated[
@@ -113,6 +114,11 @@ class TrainingConfig:
         Help("Of a training step's products; auto is bf16 where the CPU multiplies it itself.", "Machine"),
     ] = "auto"
     deterministic: Annotated[bool, Help("The same bits for any number of threads.", "Machine")] = False
+    sync_every: Annotated[
+        int,
+        Range(1, MOST_STEPS),
+        Help("Over mpiexec: steps that each process makes by itself before all come together.", "Machine"),
+    ] = 1
     seed: Annotated[
         int,
         Range(0, 2**63 - 1),

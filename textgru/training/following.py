@@ -73,6 +73,7 @@ def follow(ranks: Ranks, on_ready: Callable[[Trainer], None]) -> int:
         on_ready(trainer)
         for _ in trainer.events():
             pass
+        ranks.told(None)  # that rank 0 has written all
     return 0
 
 

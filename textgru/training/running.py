@@ -134,6 +134,7 @@ class RunningTraining:
                         f"{self.out}: the run in it stays: no evaluation of this training came near to guessing every "
                         "token alike; try a lower --learning-rate"
                     )
+                self.ranks.told(None)
             if self._log is not None:
                 self._log.add(event, self._writer.path if self._writer.published else None)
             yield event

@@ -22,6 +22,7 @@ from textgru.training.config import TrainingConfig
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, Event, StepEvent
 from textgru.training.moment import Moment
 from textgru.training.optimizers import optimizer_of
+from textgru.training.outer_step import OuterStep
 from textgru.training.spikes import is_spike
 from textgru.training.teaching import Teachers
 from textgru.training.trainer_state import Facts, Progress, set_generator
@@ -44,7 +45,8 @@ class Trainer:
     `reduce` is for trainers that share the work of a step, in several processes or threads. It is called in each step
     with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
     it returns; all of them then see the same loss and norm. `ranks` share the rows of every batch, and of evaluations;
-    rank 0 decides, saves and makes checkpoints. `teachers` read all its rows. `started` is when the minutes began to
+    rank 0 decides, saves and makes checkpoints; with `config.sync_every` that happens where all are together, and the
+    losses of single steps are those of this rank's rows. `teachers` read all its rows. `started` is when the minutes began to
     count, by time.perf_counter.
     Raises InputError for fewer rows than ranks.
     """
@@ -74,6 +76,8 @@ class Trainer:
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self.optimizer = optimizer_of(network, config)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
+        values, every = network.parameters.values, config.sync_every
+        self._outer = OuterStep(values, every) if every > 1 else None
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
         self._hidden_of_all = network.initial_state(config.batch_size)  # at the last checkpoint
@@ -129,6 +133,8 @@ class Trainer:
             arrays |= self._teachers.arrays()
         if self._average is not None:
             arrays["average"] = self._average.values
+        if self._outer is not None:
+            arrays |= {"outer": self._outer.values, "outer_momentum": self._outer.momentum}
         return arrays
 
     def _own(self, hidden: State) -> State:
@@ -172,6 +178,8 @@ class Trainer:
         while ending is None:
             event = self.train_step()
             yield event
+            if not self._together:
+                continue
             moment = self._ranks.told(self._moment(event))
             self.off_plan = moment.off_plan
             if moment.off_plan:
@@ -204,23 +212,29 @@ class Trainer:
         if self._teachers is not None:
             taught = self._teachers.probabilities(tokens), config.teacher_weight
         loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place, taught=taught)
-        if self._ranks.size > 1:
+        whole = 1.0  # what the gradients are to be multiplied by, to be those of a mean
+        if self._outer is not None:
+            whole = config.batch_size / (self._rows.stop - self._rows.start)
+            loss *= whole
+        elif self._ranks.size > 1:
             self._ranks.add_arrays(self.network.parameters.gradients)
             deciding = self._ranks.rank == 0
             loss, lr, stops = self._ranks.add([loss, lr * deciding, self._stop])
             self._stop = stops > 0
         if self._reduce is not None:
             loss = self._reduce(self.network.parameters.gradients, loss)
-        norm = gradient_norm(self.network.parameters)
+        norm = whole * gradient_norm(self.network.parameters)
         step = made.step + 1
         if not (isfinite(loss) and isfinite(norm)):
             raise self._diverged(step, "loss")
         if not is_spike(made, norm, config.grad_clip):
-            self.optimizer.step(lr=lr, gradient_scale=min(1.0, config.grad_clip / max(norm, 1e-12)))
+            self.optimizer.step(lr=lr, gradient_scale=whole * min(1.0, config.grad_clip / max(norm, 1e-12)))
             if self._average is not None:
                 self._average.update(step)
         made.step = step
         made.loss_sum, made.loss_count = made.loss_sum + loss, made.loss_count + 1
+        if self._outer is not None and self._together:
+            self._come_together(self._outer)
         now = perf_counter()
         made.training_seconds += now - begin
         made.longest_step = max(made.longest_step, now - begin)
@@ -230,21 +244,44 @@ class Trainer:
             self._seconds_left(),
         )  # fmt: skip
 
+    @property
+    def _together(self) -> bool:
+        """Whether all ranks have the same weights after this step; in between nothing is decided."""
+        return self._made.step % self.config.sync_every == 0 or self._made.step >= self.max_steps
+
+    def _come_together(self, outer: OuterStep) -> None:
+        """Makes all that this rank trains with, and what decides over the steps that follow, the same on all ranks."""
+        made, ranks, optimizer = self._made, self._ranks, self.optimizer
+        others = [optimizer.exp_avg, optimizer.exp_avg_sq]
+        if self._average is not None:
+            others.append(self._average.values)
+        outer.step(ranks, self.network.parameters.values, others)
+        losses, norms, stops = ranks.add([made.loss_sum, made.usual_norm, self._stop])
+        made.loss_sum, made.usual_norm, self._stop = losses / ranks.size, norms / ranks.size, stops > 0
+        made.spikes, made.spikes_in_a_row, optimizer.steps = ranks.told(
+            (made.spikes, made.spikes_in_a_row, optimizer.steps)
+        )
+
+    def _passed(self, every: int) -> bool:
+        """Whether a step that is a multiple of `every` was made since the ranks last were together."""
+        step = self._made.step
+        return step // every > (step - 1) // self.config.sync_every * self.config.sync_every // every
+
     def _moment(self, event: StepEvent) -> Moment:
         """What all decisions after this step are made from."""
         config, made, progress, now = self.config, self._made, event.progress, perf_counter()
         if config.eval_every is not None:
-            due = made.step % config.eval_every == 0
+            due = self._passed(config.eval_every)
         else:
             due = int(progress * DEFAULT_EVALUATIONS) > made.evaluations
             if config.max_minutes is not None:
                 # Where time is short, measuring takes no more than a tenth of it.
                 due = due and now - self._last_evaluation >= 9 * made.evaluation_seconds
         if config.checkpoint_every is not None:
-            checkpoint_due = made.step % config.checkpoint_every == 0
+            checkpoint_due = self._passed(config.checkpoint_every)
         else:
             checkpoint_due = now - self._last_checkpoint >= 60 * config.checkpoint_minutes
-        limit, needed = self._time_limit(), made.longest_step + made.evaluation_seconds
+        limit, needed = self._time_limit(), config.sync_every * made.longest_step + made.evaluation_seconds
         out_of_time = limit is not None and now - self._started + needed > limit
         return Moment(
             progress=progress, due=due, checkpoint_due=checkpoint_due, finished=progress >= 1 or out_of_time,
