@@ -39,7 +39,8 @@ class TrainingConfig:
     CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
     evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
     `sync_every` above 1 is for processes with a slow network in between, which then make so many steps each by itself,
-    on its own rows (textgru.training.outer_step). `deterministic` gives the same bits for any number of threads, on a machine: all products are then our own.
+    on its own rows (textgru.training.outer_step). `deterministic` gives the same bits for any number of threads, on a
+    machine: all products are then our own.
     """
 
     max_minutes: Annotated[

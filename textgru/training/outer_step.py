@@ -8,7 +8,8 @@ import numpy as np
 
 from textgru.distributed.ranks import Ranks
 
-LEARNING_RATE, MOMENTUM = 0.7, 0.9
+# 0.7 and 0.9 in the paper, whose ranks make 500 steps by themselves; with 8 to 128, these measured better.
+LEARNING_RATE, MOMENTUM = 1.0, 0.5
 
 
 class OuterStep:

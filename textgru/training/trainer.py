@@ -46,8 +46,8 @@ class Trainer:
     with the gradients (n,), which it replaces in place by their mean over all trainers, and with the loss, whose mean
     it returns; all of them then see the same loss and norm. `ranks` share the rows of every batch, and of evaluations;
     rank 0 decides, saves and makes checkpoints; with `config.sync_every` that happens where all are together, and the
-    losses of single steps are those of this rank's rows. `teachers` read all its rows. `started` is when the minutes began to
-    count, by time.perf_counter.
+    losses of single steps are those of this rank's rows. `teachers` read all its rows. `started` is when the minutes
+    began to count, by time.perf_counter.
     Raises InputError for fewer rows than ranks.
     """
 
