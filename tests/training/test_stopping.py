@@ -141,3 +141,19 @@ def test_a_step_decides_nothing():
     assert [event.step for event in events] == list(range(1, 13)), "also beyond the last step that is planned"
     assert run.saved == []
     assert run.state is None
+
+
+def test_saving_on_a_slow_disk_takes_a_small_part_of_the_minutes(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("textgru.training.trainer.perf_counter", lambda: now[0])
+
+    def passing(seconds):
+        now[0] += seconds
+
+    run = trainer(
+        saved=lambda _: passing(4), checkpoint=lambda: passing(1), reduce=lambda _, loss: passing(0.1) or loss,
+        max_minutes=2, epochs=1e6,
+    )  # fmt: skip
+    evaluations = [event for event in run.events() if isinstance(event, EvaluationEvent)]
+    assert len(evaluations) == 3 + 1  # every 45 seconds after the first, and the last
+    assert now[0] <= 120

@@ -275,8 +275,9 @@ class Trainer:
         else:
             due = int(progress * DEFAULT_EVALUATIONS) > made.evaluations
             if config.max_minutes is not None:
-                # Where time is short, measuring takes no more than a tenth of it.
-                due = due and now - self._last_evaluation >= 9 * made.evaluation_seconds
+                # Where time is short, measuring and saving take no more than a tenth of it, also on a slow disk.
+                pause = made.evaluation_seconds + made.checkpoint_seconds
+                due = due and now - self._last_evaluation >= 9 * pause
         if config.checkpoint_every is not None:
             checkpoint_due = self._passed(config.checkpoint_every)
         else:
@@ -295,13 +296,13 @@ class Trainer:
         made.evaluations_made += 1
         with self.weights_in_use():
             event = self._measured(made.loss_sum / made.loss_count)
-            made.evaluation_seconds = max(made.evaluation_seconds, perf_counter() - begin)
             self._wait_for_progress(event)
             if event.best:
                 saved = self._ranks.decide(lambda: self._save(event))
                 self._saved = event if saved is not False else self._saved
                 self.best = event
         self._last_evaluation = perf_counter()
+        made.evaluation_seconds = max(made.evaluation_seconds, self._last_evaluation - begin)
         made.loss_sum, made.loss_count = 0.0, 0
         return event
 
@@ -317,10 +318,12 @@ class Trainer:
         return self.config.patience is not None and self._made.without_progress >= self.config.patience
 
     def _save_checkpoint(self) -> CheckpointEvent:
+        begin = perf_counter()
         if self._checkpoint is not None:
             self._hidden_of_all = self._ranks.gather(self._hidden)
             self._ranks.decide(self._checkpoint)
         self._last_checkpoint = perf_counter()
+        self._made.checkpoint_seconds = max(self._made.checkpoint_seconds, self._last_checkpoint - begin)
         return CheckpointEvent(self._made.step, self._last_checkpoint - self._started)
 
     def _measured(self, train_loss: float) -> EvaluationEvent:

@@ -26,7 +26,8 @@ class Progress:
     evaluations: Count = 0  # that were planned by default up to here
     evaluations_made: Count = 0
     training_seconds: Seconds = 0.0
-    evaluation_seconds: Seconds = 0.0  # the longest evaluation
+    evaluation_seconds: Seconds = 0.0  # the longest evaluation, with saving its weights
+    checkpoint_seconds: Seconds = 0.0  # the longest checkpoint
     longest_step: Seconds = 0.0
     without_progress: Count = 0  # evaluations since the best one
     waited: Count = 0  # evaluations since the best one or the last halving of the learning rate
