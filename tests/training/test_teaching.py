@@ -24,7 +24,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teaching")
     (folder / "text").write_text(sentences(20_000))
     for name, cell in (("one", "gru"), ("two", "lstm")):
-        textgru.train(folder / "text", folder / name, cell=cell, hidden_size=48, **{**STEPS, "max_steps": 400})
+        textgru.train(folder / "text", folder / name, cell=cell, hidden_size=48, **{**STEPS, "max_steps": 300})
     return folder
 
 
@@ -53,12 +53,12 @@ def test_a_student_of_good_teachers_is_better_for_it(place, tmp_path):
     losses = {}
     for weight in (0.0, 0.9):
         student = textgru.train(
-            tmp_path / "little", tmp_path / f"student{weight}", **SHAPE, **{**STEPS, "max_steps": 300},
+            tmp_path / "little", tmp_path / f"student{weight}", **SHAPE, **{**STEPS, "max_steps": 150},
             teachers=[place / "one", place / "two"], teacher_weight=weight, overwrite=True,
         )  # fmt: skip
         losses[weight] = student.score(sentences(20_000)[10_000:]).loss
     alone = textgru.train(
-        tmp_path / "little", tmp_path / "alone", **SHAPE, **{**STEPS, "max_steps": 300},
+        tmp_path / "little", tmp_path / "alone", **SHAPE, **{**STEPS, "max_steps": 150},
         tokenizer=place / "one" / "tokenizer.json",
     )  # fmt: skip
     assert losses[0.0] == alone.score(sentences(20_000)[10_000:]).loss
