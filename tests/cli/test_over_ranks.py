@@ -200,6 +200,16 @@ def test_score_of_lines_gives_the_same_figures(run, text, cli):
         alike(objects(over(ranks, *arguments)[0]), wanted)
 
 
+@pytest.mark.parametrize(("ranks", "options"), [(2, ()), (3, ("--top", 3))])
+def test_score_of_a_long_text_gives_the_same_figures(run, long_text, cli, ranks, options):
+    arguments = ("score", run, long_text, "--json", *options)
+    found, wanted = objects(over(ranks, *arguments)[0]), objects(cli(*arguments).stdout)
+    assert [(one["id"], one["text"]) for one in found] == [(one["id"], one["text"]) for one in wanted]
+    assert [one["bits"] for one in found[1:]] == pytest.approx([one["bits"] for one in wanted[1:]], rel=1e-4)
+    if options:
+        assert [one["likeliest"][0]["id"] for one in found[1:]] == [one["likeliest"][0]["id"] for one in wanted[1:]]
+
+
 @pytest.mark.parametrize(
     "options", [("--num-samples", 7), ("--num-samples", 70, "--json", "--top-p", 0.9), ("--lines",), ("--prompt", "A")]
 )
@@ -221,8 +231,8 @@ def test_sample_of_many_prompts_writes_the_same_files(run, tmp_path, cli):
         assert (tmp_path / f"ranks-{number}.txt").read_bytes() == wanted
 
 
-def test_rank_0_alone_does_what_is_not_shared(run, tmp_path, cli):
-    for arguments in (("score", run, "--text", "Tam went to the harbour."), ("info", run), ("--version",)):
+def test_rank_0_alone_does_what_is_not_shared(run, text, tmp_path, cli):
+    for arguments in (("score", run, text, "--dynamic"), ("info", run), ("--version",)):
         assert over(2, *arguments)[0] == cli(*arguments).stdout
     for name, call in (("alone", cli), ("ranks", lambda *arguments: over(3, *arguments))):
         call("quantize", run, "--out", tmp_path / name)

@@ -139,7 +139,7 @@ class MPIRanks(Ranks):
 
     def _end(self) -> None:
         """At the exit: ends the ranks that still wait for this one."""
-        if not MPI.Is_finalized() and (self.abandoned or not self.all_ended()):
+        if not (MPI.Is_finalized() or self.parted) and (self.abandoned or not self.all_ended()):
             MPI.COMM_WORLD.Abort(self.exit_code or 1)
 
 

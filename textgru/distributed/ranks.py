@@ -30,6 +30,7 @@ class Ranks:
 
     rank, size = 0, 1
     exit_code = 0  # to end the others with, where they don't end by themselves
+    parted = False  # whether all have been told that it is over: each ends by itself
     abandoned = False  # whether this one has left what all do together: then nothing waits for the others
 
     def set_threads(self) -> None:

@@ -59,6 +59,7 @@ def end(ranks: Ranks, exit_code: int) -> None:
     """On rank 0: there is no more work."""
     if not ranks.abandoned:
         _tell(ranks, exit_code)
+        ranks.parted = True
 
 
 def help_along(ranks: Ranks) -> int:
@@ -74,6 +75,7 @@ def help_along(ranks: Ranks) -> int:
         elif isinstance(told, _Over):
             worker = None
         else:
+            ranks.parted = True
             return told if isinstance(told, int) else 1
 
 
