@@ -26,7 +26,10 @@ from time import monotonic, sleep
 from typing import IO
 
 PATIENCE = 10.0  # seconds in which all have to end
-DISK = 64 << 20  # bytes
+DISK = 16 << 20  # bytes
+OPTIONS = (
+    "--eval-every 50 --dropout 0.2 --checkpoint-every 7 --threads 1 --hidden-size 48 --batch-size 12 --seq-length 32"
+)
 RANK = "OMPI_COMM_WORLD_RANK="
 # As root too, and more ranks than cores; for Open MPI, others don't know it.
 ALLOWED = {
@@ -181,8 +184,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="steps of a training (default: %(default)s)")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
-    options = [arguments.file, "--max-steps", str(arguments.steps), "--eval-every", "50", "--dropout", "0.2",
-               "--checkpoint-every", "7", "--threads", "1", "--hidden-size", "128"]  # fmt: skip
+    options = [arguments.file, "--max-steps", str(arguments.steps), *OPTIONS.split()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         layouts = [Trainings(folder, ranks, options) for ranks in (2, 3)]
