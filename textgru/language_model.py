@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -18,6 +19,7 @@ from textgru.analysis.evaluate import Score, evaluate
 from textgru.analysis.line_scores import LineScore, LineScorer
 from textgru.analysis.surprisal import Surprisals, joined, surprisals
 from textgru.core import PackedNetwork
+from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError, percent
 from textgru.generation.beam import BeamSettings, Hypothesis, StopStrings, beam_search
 from textgru.generation.draws import Row
@@ -162,6 +164,7 @@ class LanguageModel:
         *,
         state: State | None = None,
         log_probabilities: bool = False,
+        ranks: Ranks | None = None,
         **settings: Unpack[GenerationSettings],
     ) -> Pieces:
         """Yields the new text of many prompts, which may come without end, piece by piece, as it is drawn: up to 64
@@ -169,18 +172,20 @@ class LanguageModel:
         pieces of one text come in their order.
 
         `log_probabilities`: with the natural logarithms of the tokens' probabilities by the model itself, at
-        temperature 1 and without any other control. Settings: stream.
+        temperature 1 and without any other control. Of `ranks` each has its share of the texts, which are
+        dealt in turn. Settings: stream.
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts: expected several strings, got {shown(prompts)}; give a list")
         sampling, stopping, constraint, seed = self._settings(settings)
-        numbers = random_numbers(_seed(seed, state))
-        starts = self._starts(prompts, state)
+        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        numbers = islice(random_numbers(_seed(seed, state)), rank, None, size)
+        starts = self._starts(islice(prompts, rank, None, size), state)
         packed = self.packed()
         return Pieces(
             packed, self.tokenizer, zip(starts, numbers, strict=False), sampling, stopping,
             log_probabilities=log_probabilities, model=self.fingerprint(),
-            matchers=constraint.matchers(self.tokenizer, sampling.banned),
+            matchers=constraint.matchers(self.tokenizer, sampling.banned), numbers=count(rank, size),
         )  # fmt: skip
 
     def beam_search(

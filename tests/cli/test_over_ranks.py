@@ -1,9 +1,10 @@
-"""Trainings over several processes that a real mpiexec starts."""
+"""Commands over several processes that a real mpiexec starts."""
 
 import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,15 +41,15 @@ def mpiexec():
     return found
 
 
-def start(ranks, *arguments):
-    command = [mpiexec(), "-n", ranks, sys.executable, "-m", "textgru", *arguments]
+def start(ranks, *arguments, python=("-m", "textgru")):
+    command = [mpiexec(), "-n", ranks, sys.executable, *python, *arguments]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([str(word) for word in command], env=os.environ | ALLOWED, text=True, **streams)
 
 
-def over(ranks, *arguments, code=0):
+def over(ranks, *arguments, code=0, **how):
     """What textgru prints over so many ranks, on standard output and standard error."""
-    with start(ranks, *arguments) as process:
+    with start(ranks, *arguments, **how) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     return out, err
@@ -156,3 +157,114 @@ def test_going_on_with_another_number_of_ranks(text, tmp_path, cli):
         time.sleep(0.1)  # until the ranks have let the run go
     over(2, "train", "--resume", run)
     assert losses(run) == pytest.approx(losses(whole), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def long_text(tmp_path_factory):
+    """Long enough to be read in three parts, so that two ranks have more and fewer."""
+    file = tmp_path_factory.mktemp("mpi") / "long.txt"
+    file.write_text(sentences(110_000), encoding="utf-8")
+    return file
+
+
+def objects(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def alike(found, wanted):
+    """Whether figures are the same within rounding, and all else is the same."""
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert one == {
+            name: pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for name, value in other.items()
+        }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_eval_gives_the_same_figures(run, long_text, cli, precision):
+    arguments = ("eval", run, long_text, "--json", "--precision", precision)
+    wanted = [json.loads(cli(*arguments).stdout)]
+    for ranks in (2, 3):
+        alike([json.loads(over(ranks, *arguments)[0])], wanted)
+
+
+def test_eval_of_a_text_too_short_to_share_and_of_weights_that_follow_it(run, text, cli):
+    arguments = ("eval", run, text, "--dynamic")
+    assert over(3, *arguments)[0] == cli(*arguments).stdout
+
+
+def test_score_of_lines_gives_the_same_figures(run, text, cli):
+    arguments = ("score", run, text, "--lines", "--json")
+    wanted = objects(cli(*arguments).stdout)
+    for ranks in (2, 3):
+        alike(objects(over(ranks, *arguments)[0]), wanted)
+
+
+@pytest.mark.parametrize(("ranks", "options"), [(2, ()), (3, ("--top", 3))])
+def test_score_of_a_long_text_gives_the_same_figures(run, long_text, cli, ranks, options):
+    arguments = ("score", run, long_text, "--json", *options)
+    found, wanted = objects(over(ranks, *arguments)[0]), objects(cli(*arguments).stdout)
+    assert [(one["id"], one["text"]) for one in found] == [(one["id"], one["text"]) for one in wanted]
+    assert [one["bits"] for one in found[1:]] == pytest.approx([one["bits"] for one in wanted[1:]], rel=1e-4)
+    if options:
+        assert [one["likeliest"][0]["id"] for one in found[1:]] == [one["likeliest"][0]["id"] for one in wanted[1:]]
+
+
+@pytest.mark.parametrize(
+    "options", [("--num-samples", 7), ("--num-samples", 70, "--json", "--top-p", 0.9), ("--lines",), ("--prompt", "A")]
+)
+def test_sample_writes_the_same_texts(run, cli, options):
+    arguments = ("sample", run, "--seed", 5, "--length", 60, *options)
+    wanted = cli(*arguments).stdout
+    for ranks in (2, 3):
+        assert over(ranks, *arguments)[0] == wanted
+
+
+def test_sample_of_many_prompts_writes_the_same_files(run, tmp_path, cli):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("The \nTam\nA\nThe \nOnce\n", encoding="utf-8")
+    arguments = ("sample", run, "--seed", 5, "--length", 60, "--prompts", prompts, "--num-samples", 2, "--output")
+    assert cli(*arguments, tmp_path / "alone-{n}.txt").exit_code == 0
+    assert over(3, *arguments, tmp_path / "ranks-{n}.txt") == ("", "")
+    for number in range(1, 11):
+        wanted = (tmp_path / f"alone-{number}.txt").read_bytes()
+        assert (tmp_path / f"ranks-{number}.txt").read_bytes() == wanted
+
+
+def test_rank_0_alone_does_what_is_not_shared(run, text, tmp_path, cli):
+    for arguments in (("score", run, text, "--dynamic"), ("info", run), ("--version",)):
+        assert over(2, *arguments)[0] == cli(*arguments).stdout
+    for name, call in (("alone", cli), ("ranks", lambda *arguments: over(3, *arguments))):
+        call("quantize", run, "--out", tmp_path / name)
+    assert weights(tmp_path / "ranks") == weights(tmp_path / "alone")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("eval", "RUN", "none.txt"), ("sample", "none"), ("sample", "RUN", "--no"), ("train", "--no")]
+)
+def test_what_is_wrong_with_a_call_is_said_once(run, arguments):
+    _, err = over(2, *(run if word == "RUN" else word for word in arguments), code=2)
+    assert err.count("textgru: error") == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "code"),
+    [("OSError('no room')", "rank 1 of 2 on .*: no room", 1), ("KeyError(7)", "rank 1 of 2 on .*: KeyError: 7", 1),
+     ("InputError('no sense')", "rank 1 of 2 on .*: no sense", 2)],
+)  # fmt: skip
+def test_what_fails_on_one_rank_ends_all_with_one_line(run, text, raised, said, code):
+    program = f"""
+import sys
+from textgru.cli import main, measuring
+from textgru.distributed.launch import ranks
+from textgru.errors import InputError
+def fail(*_, **__):
+    raise {raised}
+if ranks().rank == 1:
+    measuring.counted = fail
+main(sys.argv[1:])
+"""
+    out, err = over(2, "eval", run, text, python=("-c", program), code=code)
+    assert out == ""
+    assert err.count("textgru: error") == 1
+    assert re.search(f"^textgru: error: {said}$", err, re.M)

@@ -26,6 +26,10 @@ class Calibration:
         for counts, weights in zip(self._counts, (None, right, confidence), strict=True):
             counts += np.bincount(bins, weights, BINS)
 
+    def add_counts(self, other: Calibration) -> None:
+        """What was added to another."""
+        self._counts += other._counts
+
     @property
     def error(self) -> float:
         """From 0 to 1; 0 where there are no predictions."""

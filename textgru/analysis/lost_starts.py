@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgru.analysis.reader import Reader
+from textgru.distributed.ranks import Ranks
 from textgru.model.ensemble import Packed
 from textgru.model.network import Network
 
@@ -25,14 +26,17 @@ class Starts(NamedTuple):
     lost: int
 
 
-def lost_starts(network: Network | Packed, tokens: np.ndarray, *, starts: int = STARTS, seed: int = 0) -> Starts:
+def lost_starts(
+    network: Network | Packed, tokens: np.ndarray, *, starts: int = STARTS, seed: int = 0, ranks: Ranks | None = None
+) -> Starts:
     """Reads tokens (n,) from random places on, with an empty state, as a text is that is to be written.
 
-    Up to `starts` places, one for each LENGTH tokens; none where there are fewer.
+    Up to `starts` places, one for each LENGTH tokens; none where there are fewer. Of `ranks` each tries its share.
     """
     tried = min(starts, (len(tokens) - 1) // LENGTH)
     places = np.random.default_rng(seed).integers(0, max(1, len(tokens) - LENGTH), tried)
-    lost = 0
+    places = places[(ranks or Ranks()).share(tried)]
+    tried, lost = len(places), 0
     for first in range(0, tried, ROWS):
         some = places[first : first + ROWS]
         late = _late_losses(network, tokens, some, LENGTH)

@@ -11,6 +11,7 @@ from textgru.analysis.calibration import Calibration
 from textgru.analysis.evaluate import STREAMS, WINDOW, Score
 from textgru.analysis.reader import Reader
 from textgru.core import softmax_cross_entropy
+from textgru.distributed.ranks import Ranks
 from textgru.model.config import LOGITS_BYTES
 from textgru.model.ensemble import Packed
 from textgru.model.network import Network
@@ -63,29 +64,45 @@ def measure(
     `on_progress` is called with the tokens predicted so far and all that there are. Raises ValueError for fewer than
     two tokens.
     """
+    return counted(network, tokens, streams=streams, on_progress=on_progress).quality()
+
+
+def counted(
+    network: Network | Packed,
+    tokens: np.ndarray,
+    *,
+    streams: int = STREAMS,
+    on_progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks | None = None,
+) -> Counts:
+    """What is counted for `measure`; of this rank's share of the parts, if there are `ranks`."""
     targets = len(tokens) - 1
     if targets < 1:
         raise ValueError(f"tokens: expected at least 2, got {len(tokens)}")
     rows = max(1, min(streams, targets // SHORTEST_PART))
     context = CONTEXT if rows > 1 else 0
     part = (targets - context) // rows  # of each row but the first, which has the context as well
+    mine = range(rows)[(ranks or Ranks()).share(rows)]
+    counts = Counts()
+    if not mine:
+        return counts
     vocab, item = (network.config if isinstance(network, Network) else network).vocab_size, network.dtype.itemsize
-    steps = max(1, min(WINDOW, LOGITS_BYTES // (vocab * item)) // rows)
-    counts, reader = _Counts(), Reader(network, rows)
+    steps = max(1, min(WINDOW, LOGITS_BYTES // (vocab * item)) // len(mine))
+    reader = Reader(network, len(mine))
     for begin, end in ((0, context), (context, context + part)):
         for first in range(begin, end, steps):
             last = min(first + steps, end)
-            window = np.stack([tokens[row * part + first : row * part + last + 1] for row in range(rows)], axis=1)
-            counts.add(reader, window.astype(np.intp), 1 if last <= context else rows)
+            window = np.stack([tokens[row * part + first : row * part + last + 1] for row in mine], axis=1)
+            counts.add(reader, window.astype(np.intp), len(mine) if last > context else int(mine[0] == 0))
             if on_progress is not None:
                 on_progress(counts.tokens, targets)
     rest = tokens[rows * part + context :].astype(np.intp)  # fewer targets than rows: they follow the last part
-    if len(rest) > 1:
+    if len(rest) > 1 and rows - 1 in mine:
         counts.add(reader.last_row(), rest[:, None], 1)
-    return counts.quality()
+    return counts
 
 
-class _Counts:
+class Counts:
     """What adds up, window by window."""
 
     def __init__(self) -> None:
@@ -96,6 +113,8 @@ class _Counts:
     def add(self, reader: Reader, window: np.ndarray, rows: int) -> None:
         """The reader reads tokens (T + 1, B), of which the first `rows` streams count."""
         scores = reader.scores(window[:-1])[:, :rows]
+        if not rows:
+            return
         targets = np.ascontiguousarray(window[1:, :rows]).reshape(-1)
         found = compare(np.ascontiguousarray(scores).reshape(len(targets), -1), targets)
         right = found.rank == 0
@@ -105,6 +124,15 @@ class _Counts:
         self.in_top += int(np.count_nonzero(found.rank < TOP))
         self.calibration.add(found.confidence, right)
 
+    def add_counts(self, other: Counts) -> None:
+        """What was counted elsewhere."""
+        self.tokens += other.tokens
+        self.loss += other.loss
+        self.right += other.right
+        self.in_top += other.in_top
+        self.calibration.add_counts(other.calibration)
+
     def quality(self) -> Quality:
+        """Of all that was counted, at least one token."""
         score = Score(self.loss / self.tokens, self.tokens)
         return Quality(score, self.right / self.tokens, self.in_top / self.tokens, self.calibration.error)

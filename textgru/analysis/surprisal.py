@@ -45,8 +45,7 @@ def surprisals(
 ) -> Iterator[Surprisals]:
     """Reads a text that comes as arrays (n,) of ids, and yields the same tokens in order, a window at a time."""
     top = min(top, packed.vocab_size)
-    size = max(1, min(WINDOW, LOGITS_BYTES // (packed.vocab_size * packed.dtype.itemsize))) if top else WINDOW
-    return in_windows(_SessionReader(packed), tokenizer, _cut(tokens, size), top)
+    return in_windows(_SessionReader(packed), tokenizer, _cut(tokens, _window(packed, top)), top)
 
 
 class WindowReader(Protocol):
@@ -75,9 +74,26 @@ def in_windows(
         before = window[-1:]
 
 
+def read_part(
+    packed: Packed, context: np.ndarray, tokens: np.ndarray, targets: np.ndarray, top: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As WindowReader.read, of a part of a text that is read by itself, after the tokens of `context` (n,) intp."""
+    top = min(top, packed.vocab_size)
+    reader, size = _SessionReader(packed), _window(packed, top)
+    reader.skip(context)
+    windows = [slice(first, first + size) for first in range(0, len(tokens), size)]
+    found = [reader.read(tokens[window], targets[window], top) for window in windows]
+    losses, likeliest, probabilities = zip(_empty(0, top), *found, strict=True)
+    return np.concatenate(losses), np.concatenate(likeliest), np.concatenate(probabilities)
+
+
 class _SessionReader:
     def __init__(self, packed: Packed) -> None:
         self._session = session_of(packed)
+
+    def skip(self, tokens: np.ndarray) -> None:
+        """Reads tokens (n,) that nobody asks about."""
+        self._session.read(tokens)
 
     def read(self, tokens: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not top:
@@ -115,6 +131,11 @@ def _cut(arrays: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     for array in arrays:
         for first in range(0, len(array), size):
             yield array[first : first + size].astype(np.intp)
+
+
+def _window(packed: Packed, top: int) -> int:
+    """How many tokens are read in one call."""
+    return max(1, min(WINDOW, LOGITS_BYTES // (packed.vocab_size * packed.dtype.itemsize))) if top else WINDOW
 
 
 def _empty(n: int, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import click
 
 from textgru.cli.signals import Terminated
 from textgru.cli.streams import lead_nowhere, prepare_streams
+from textgru.distributed.launch import several
 from textgru.errors import TextgruError
 from textgru.paths import shown_path
 
@@ -57,9 +58,10 @@ class OneLineErrors(click.Group):
         extra["standalone_mode"] = False
         prepare_streams()
         try:
-            result = super().main(args=arguments, prog_name=prog_name or "textgru", **extra)
-            sys.stdout.flush()  # a pipe that is closed, or a full disk, is noticed here at the latest
-            sys.exit(result if isinstance(result, int) else 0)
+            with _led(arguments):
+                result = super().main(args=arguments, prog_name=prog_name or "textgru", **extra)
+                sys.stdout.flush()  # a pipe that is closed, or a full disk, is noticed here at the latest
+                sys.exit(result if isinstance(result, int) else 0)
         except (KeyboardInterrupt, click.Abort):
             _fail("interrupted", INTERRUPTED)
         except Terminated as error:
@@ -79,6 +81,15 @@ class OneLineErrors(click.Group):
             if "--debug" in arguments:
                 raise
             _fail(_explained(error), error.exit_code if isinstance(error, TextgruError) else 1)
+
+
+def _led(arguments: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """Around a command that mpiexec may have started several times."""
+    if not several():
+        return contextlib.nullcontext()
+    from textgru.cli.over_ranks import led
+
+    return led(arguments)
 
 
 def _explained(error: TextgruError | MemoryError | OSError) -> str:

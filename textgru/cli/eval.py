@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from textgru.text.corpus import Corpus
     from textgru.text.files import SpooledFile
 
+ENCODED = "tokens.bin"
+
 
 @click.command("eval", short_help="Say how well a model predicts a text.")
 @click.argument("run", metavar="RUN")
@@ -78,7 +80,7 @@ def evaluate(
                 {
                     "name": name,
                     "path": " ".join(map(str, paths)),
-                    **_facts(model, corpus, nbytes, exact=exact, dynamic=dynamic),
+                    **_facts(model, corpus, Path(folder, ENCODED), nbytes, exact=exact, dynamic=dynamic),
                 }
             )
             del corpus  # lets go of the mapped file
@@ -118,25 +120,21 @@ def _encoded(
         nonlocal nbytes
         nbytes += len(text.encode("utf-8", "surrogatepass"))
 
-    target = folder / "tokens.bin"
+    target = folder / ENCODED
     corpus = Corpus.encode(model.tokenizer, paths, target, encoding=encoding, val_fraction=0, on_text=count)
     return corpus, nbytes
 
 
-def _facts(model: LanguageModel, corpus: Corpus, nbytes: int, *, exact: bool, dynamic: bool) -> dict[str, Any]:
-    """What --json prints of a run."""
+def _facts(
+    model: LanguageModel, corpus: Corpus, encoded: Path, nbytes: int, *, exact: bool, dynamic: bool
+) -> dict[str, Any]:
+    """What --json prints of a run. `encoded`: the file with the tokens."""
     from textgru.analysis.evaluate import STREAMS
-    from textgru.analysis.lost_starts import lost_starts
-    from textgru.analysis.quality import measure
-    from textgru.cli.progress import progress_bar
-    from textgru.ensemble_model import EnsembleModel
+    from textgru.cli.measuring import measured
 
-    alone = model.precision == "fp32" and not isinstance(model, EnsembleModel)
-    network = model.network if alone else model.packed()
-    with progress_bar("scoring") as on_progress:
-        quality = measure(network, corpus.train, streams=1 if exact else STREAMS, on_progress=on_progress)
+    quality, starts = measured(model, corpus.train, encoded, 1 if exact else STREAMS)
     followed = _followed(model, corpus, nbytes) if dynamic else {}
-    score, starts = quality.score, lost_starts(network, corpus.train)
+    score = quality.score
     return {
         "loss": score.loss,
         "perplexity": score.perplexity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,13 @@ from textgru.cli.samples import Printer, in_order
 from textgru.errors import InputError, shown
 
 if TYPE_CHECKING:
-    from textgru.generation.generate import Piece, Pieces
+    from textgru.generation.generate import Piece
     from textgru.language_model import LanguageModel
 
 MOST_TRIES = 1000  # one after another without an item to write
 
 
-def write_items(pieces: Pieces, printer: Printer, prompt: str, count: int, known: set[str] | None) -> None:
+def write_items(pieces: Iterable[Piece], printer: Printer, prompt: str, count: int, known: set[str] | None) -> None:
     """Writes `count` items, each of which begins with the prompt; no empty one. Where `known` is given none of those in
     it, and none twice. Fewer, with a warning, where no new one comes for long."""
     written = tries = 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -216,8 +215,10 @@ def _write(
     options: dict[str, Any],
 ) -> None:
     """Draws the texts and writes them, until they have ended or a signal comes."""
+    from textgru.cli.drawing import drawn
     from textgru.cli.items import training_items, write_items
     from textgru.cli.samples import in_order, printer_to
+    from textgru.generation.generate import Pieces
 
     prompt, count = prompts[0], options["num_samples"]
     stopped: list[int] = []
@@ -228,12 +229,11 @@ def _write(
         pieces.stop()
 
     printer = printer_to(options["output"], as_json=options["as_json"], lines=options["lines"])
-    if options["lines"]:
-        several: Iterable[str] = repeat("\n" + prompt if prompt else "")
-    else:
-        several = chain.from_iterable(repeat(prompt, count or 1) for prompt in prompts)
-    pieces = model.pieces(several, state=state, log_probabilities=options["as_json"], **settings)
-    with asked(stop):
+    begun, each = (["\n" + prompt if prompt else ""], None) if options["lines"] else (prompts, count or 1)
+    with (
+        drawn(model, begun, each, state, {"log_probabilities": options["as_json"], **settings}) as pieces,
+        asked(stop),
+    ):
         if options["lines"]:
             known = training_items(model, options["texts"]) if options["novel"] else None
             write_items(pieces, printer, prompt, count or ITEMS, known)
@@ -244,6 +244,7 @@ def _write(
                     written.setdefault(piece.number, []).append(piece.text)
         printer.end()
         if options["save_state"]:
+            assert isinstance(pieces, Pieces)  # a text alone
             pieces.state.save(options["save_state"])
     if texts := ["".join(parts) for parts in written.values() if any(parts)]:
         _report_novelty(model, texts)

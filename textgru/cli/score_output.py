@@ -15,6 +15,7 @@ import numpy as np
 
 from textgru.analysis.line_scores import LineScore
 from textgru.analysis.surprisal import Surprisals
+from textgru.cli.scoring import line_scores, parts_of
 from textgru.errors import InputError, escaped, percent, shown
 from textgru.language_model import LanguageModel
 
@@ -54,8 +55,13 @@ class _Tally:
 
 def print_tokens(model: LanguageModel, blocks: Iterable[str], form: str, top: int, *, dynamic: bool = False) -> None:
     """Each token of a text, as "json", "csv" or "plain", which is in colours on a terminal."""
+    with parts_of(model, blocks, top, dynamic=dynamic) as parts:
+        _print_parts(model, parts, form, top)
+
+
+def _print_parts(model: LanguageModel, parts: Iterable[Surprisals], form: str, top: int) -> None:
     tally = _Tally(model)
-    parts = tally.counted(_parts(model, blocks, top, dynamic))
+    parts = tally.counted(parts)
     if form == "plain" and not top:
         from textgru.cli.charts.heat import Heat
 
@@ -90,9 +96,8 @@ def write_page(model: LanguageModel, blocks: Iterable[str], path: Path, top: int
         raise InputError(f"{shown(path)}: is a folder; name a file, such as page.html")
     tally = _Tally(model)
     name = model.run.path.name if model.run is not None else "model"
-    with atomic_file(path) as file:
-        parts = tally.counted(_parts(model, blocks, top, dynamic))
-        for piece in surprisal_page(f"textgru score {name}", parts, model.tokenizer):
+    with parts_of(model, blocks, top, dynamic=dynamic) as parts, atomic_file(path) as file:
+        for piece in surprisal_page(f"textgru score {name}", tally.counted(parts), model.tokenizer):
             file.write(piece.encode("utf-8", "replace"))
     click.echo(f"saved in   {shown_path(path)}")
     tally.sum_up()
@@ -105,18 +110,15 @@ def print_lines(model: LanguageModel, blocks: Iterable[str], form: str) -> None:
     if form == "csv":
         click.echo(_csv([LINE_FIELDS]), nl=False)
     write = {"json": _json_lines, "csv": _csv_lines, "plain": _plain_lines}[form]
-    for lines in _lines(blocks):
-        scores = model.score_lines(lines)
-        click.echo(write(lines, scores), nl=False)
-        unknown += sum(score.unknown for score in scores)
-        lines_with_unknown += sum(score.unknown > 0 for score in scores)
+    with line_scores(model) as score_lines:
+        for lines in _lines(blocks):
+            scores = score_lines(lines)
+            click.echo(write(lines, scores), nl=False)
+            unknown += sum(score.unknown for score in scores)
+            lines_with_unknown += sum(score.unknown > 0 for score in scores)
     if unknown:
         number = f"{unknown:,} tokens in {lines_with_unknown:,} lines"
         click.echo(f"textgru: warning: {number} are unknown to the model", err=True)
-
-
-def _parts(model: LanguageModel, blocks: Iterable[str], top: int, dynamic: bool) -> Iterator[Surprisals]:
-    return model.stream_surprisals(model.tokenizer.encode_blocks(blocks), top=top, dynamic=dynamic)
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[list[str]]:

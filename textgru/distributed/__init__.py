@@ -1,1 +1,1 @@
-"""The work of one training shared among processes, on one machine or several, over MPI."""
+"""A work shared among processes, on one machine or several, over MPI."""

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from typing import TYPE_CHECKING
 
-from textgru.distributed.ranks import Ranks
 from textgru.errors import InputError
+
+if TYPE_CHECKING:
+    from textgru.distributed.ranks import Ranks
 
 # What the launchers of Open MPI, MPICH and Intel MPI, and Slurm's with --mpi=pmix, set for each process.
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PMIX = "PMIX_RANK"
 
 
+def several() -> bool:
+    """Whether it may be one of several; imports nothing."""
+    sizes = [os.environ[name] for name in SIZES if name in os.environ]
+    return "1" not in sizes and bool(sizes or PMIX in os.environ)
+
+
+@functools.cache
 def ranks() -> Ranks:
     """Those that mpiexec started, or this process alone. Raises InputError if there are some and no mpi4py."""
-    sizes = [os.environ[name] for name in SIZES if name in os.environ]
-    if "1" in sizes or not (sizes or PMIX in os.environ):
+    if not several():
+        from textgru.distributed.ranks import Ranks
+
         return Ranks()
     try:
         from mpi4py import MPI  # noqa: F401

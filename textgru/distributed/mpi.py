@@ -16,20 +16,13 @@ import numpy as np
 from mpi4py import MPI
 
 from textgru.core import available_cpus, set_num_threads
-from textgru.distributed.ranks import Ranks
+from textgru.distributed.ranks import RankError, Ranks
 from textgru.errors import TextgruError
 
 T = TypeVar("T")
 AT_A_TIME = 1 << 24  # bytes of a file that are sent at once
+SHORTEST_PAUSE, LONGEST_PAUSE = 1e-4, 0.02  # seconds between two looks at whether all have come
 PATIENCE = 3.0  # seconds that a rank which has ended waits for the others before it ends them
-
-
-class RankError(TextgruError):
-    """What another rank raised, and tells."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class MPIRanks(Ranks):
@@ -50,6 +43,12 @@ class MPIRanks(Ranks):
         all_cpus = {cpu for others in self._machine.allgather(cpus) for cpu in others}
         shared = min(len(all_cpus), self._machine.allreduce(available_cpus(), MPI.MAX) if cpus == all_cpus else 1024)
         set_num_threads(max(1, min(available_cpus(), shared // self._machine.Get_size())))
+
+    def meet(self) -> None:
+        everyone, pause = self._everyone.Ibarrier(), SHORTEST_PAUSE
+        while not everyone.Test():
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def told(self, value: T) -> T:
         self._told = True
@@ -86,6 +85,9 @@ class MPIRanks(Ranks):
 
     def gather_all(self, value: T) -> list[T]:
         return self._everyone.allgather(value)
+
+    def gather_first(self, value: T) -> list[T]:
+        return self._everyone.gather(value) or []
 
     @contextmanager
     def file(self, path: Path) -> Iterator[Path]:
@@ -137,7 +139,7 @@ class MPIRanks(Ranks):
 
     def _end(self) -> None:
         """At the exit: ends the ranks that still wait for this one."""
-        if not MPI.Is_finalized() and not self.all_ended():
+        if not (MPI.Is_finalized() or self.parted) and (self.abandoned or not self.all_ended()):
             MPI.COMM_WORLD.Abort(self.exit_code or 1)
 
 

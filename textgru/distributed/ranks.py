@@ -1,4 +1,4 @@
-"""The processes (ranks, as MPI calls them) that share a training. Alone, everything here does nothing."""
+"""The processes (ranks, as MPI calls them) that share a work. Alone, everything here does nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
+from textgru.errors import TextgruError
+
 T = TypeVar("T")
+
+
+class RankError(TextgruError):
+    """What another rank raised, and tells."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Ranks:
@@ -20,6 +30,8 @@ class Ranks:
 
     rank, size = 0, 1
     exit_code = 0  # to end the others with, where they don't end by themselves
+    parted = False  # whether all have been told that it is over: each ends by itself
+    abandoned = False  # whether this one has left what all do together: then nothing waits for the others
 
     def set_threads(self) -> None:
         """Shares the CPUs of each machine among the ranks on it; those that are bound to CPUs use these."""
@@ -30,6 +42,9 @@ class Ranks:
     def all_ended(self) -> bool:
         """Waits a little for all ranks to come to their end; whether they have."""
         return True
+
+    def meet(self) -> None:
+        """Waits for all ranks, without a CPU's time."""
 
     def share(self, rows: int) -> slice:
         """Those of `rows` rows that are this rank's: contiguous, and as many as any other's, or one more."""
@@ -54,6 +69,10 @@ class Ranks:
 
     def gather_all(self, value: T) -> list[T]:
         """What each rank says, on all of them."""
+        return [value]
+
+    def gather_first(self, value: T) -> list[T]:
+        """What each rank says, on rank 0; nothing on the others."""
         return [value]
 
     @contextmanager

@@ -57,10 +57,11 @@ class Pieces(Iterator[Piece]):
         log_probabilities: bool = False,
         model: str = "",
         matchers: Matchers | None = None,
+        numbers: Iterable[int] | None = None,
     ) -> None:
         """`log_probabilities`: with the natural logarithms of the network's own probabilities, without any sampling
         control. `model`: the hash of the model, for the state. `matchers`: of what each text has to
-        match."""
+        match. `numbers`: those of the texts, from 0 unless given."""
         self._packed, self._tokenizer, self._stopping, self._model = packed, tokenizer, stopping, model
         self._matchers = matchers
         self._draws = Draws(
@@ -68,7 +69,7 @@ class Pieces(Iterator[Piece]):
         )
         self._scores = log_probabilities
         self._most = max(1, min(MOST_ROWS, MOST_WAITING // max(1, stopping.tokens)))
-        self._waiting = enumerate(starts)
+        self._waiting = zip(count() if numbers is None else numbers, starts, strict=False)
         self._first: Text | None = None
         self._stopped = False
         self._pieces = self._generated()
