@@ -3,10 +3,10 @@
     python -m benchmarks.kills_of_ranks [--kills N] [--full-disks N] [--seed N] [--steps N] FILE
 
 Each training has 2 or 3 ranks of one thread, in turn. SIGKILL comes to a random rank at a random moment, also while the
-training starts, reads the text, saves or ends. Within 10 seconds of it every process has to have ended. In the end the
+training starts, reads the text, saves or ends. Within 10 seconds of it every rank has to have ended. In the end the
 weights are those of a training of as many ranks that was left alone, byte for byte. With --full-disks (Linux, as root)
-the run is on a file system of its own, which is filled at a random moment: then one line has to say so, and the
-training goes on when there is room again.
+the run is on a file system of its own, which is filled at a random moment: then one line has to say so, all ranks have
+to end within 10 seconds of it, and the training goes on when there is room again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
-PATIENCE = 10.0  # seconds in which all have to end
+PATIENCE = 10.0  # seconds in which all ranks have to end
+LONGEST = 600.0  # seconds, for mpiexec to end, or a write to come
 DISK = 16 << 20  # bytes
 OPTIONS = (
     "--eval-every 50 --dropout 0.2 --checkpoint-every 7 --threads 1 --hidden-size 48 --batch-size 12 --seq-length 32"
@@ -90,17 +91,21 @@ class Trainings:
             process.wait(seconds)
         yield process
         since = monotonic()
-        while left := processes(run):
+        while left := [rank for rank in processes(run).values() if rank is not None]:
             process.poll()
             if monotonic() - since > PATIENCE:
-                raise SystemExit(f"after {PATIENCE} s there are still {left}; it said: {self.said()}")
+                raise SystemExit(f"after {PATIENCE} s ranks {left} are still there; they said: {self.said()}")
             sleep(0.01)
-        process.wait()
         self.took = monotonic() - since
+        process.wait(LONGEST)
 
     def said(self) -> list[str]:
         """What the one that was begun last has said, without empty lines."""
         return [line for line in (self.folder / "said").read_text(errors="replace").splitlines() if line.strip()]
+
+    def errors(self) -> list[str]:
+        """The lines of it that say what was wrong."""
+        return [line for line in self.said() if "textgru: error" in line]
 
     def where(self) -> str:
         """How far it came."""
@@ -147,10 +152,14 @@ def fill(number: int, trainings: Trainings, rng: random.Random, disk: Path) -> f
     """Fills the disk of a training, and goes on with it when there is room; the seconds until all had ended."""
     run, filler = disk / "run", disk / "filler"
     seconds = rng.uniform(0, trainings.seconds)
-    with trainings.begun(run, seconds), contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(1 << 12))
-    errors = [line for line in trainings.said() if "textgru: error" in line]
+    with trainings.begun(run, seconds) as process:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 12))
+        until = monotonic() + LONGEST
+        while process.poll() is None and not trainings.errors() and monotonic() < until:
+            sleep(0.01)
+    errors = trainings.errors()
     where = trainings.where()
     filler.unlink()
     if len(errors) != 1 and not any(line.startswith("finished ") for line in trainings.said()):

@@ -113,6 +113,12 @@ def rank_of(process_id):
     return None
 
 
+def processes_of(run, rank):
+    """Those with a run in their command that have this rank."""
+    everyone = map(int, filter(str.isdigit, os.listdir("/proc")))
+    return [pid for pid in everyone if str(run) in _command(pid) and rank_of(pid) == rank]
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
 @pytest.mark.parametrize(("victim", "sync_every"), [(0, 1), (1, 1), (1, 8)])
 def test_a_killed_rank_ends_all_and_the_training_goes_on_to_the_same_bits(text, tmp_path, victim, sync_every):
@@ -123,10 +129,9 @@ def test_a_killed_rank_ends_all_and_the_training_goes_on_to_the_same_bits(text, 
         for line in process.stdout:
             if line.startswith("step "):
                 break
-        everyone = {pid: rank_of(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))}
-        ours = [pid for pid, rank in everyone.items() if rank == victim and str(run) in _command(pid)]
-        assert len(ours) == 1
-        os.kill(ours[0], signal.SIGKILL)
+        everyone = [pid for rank in range(2) for pid in processes_of(run, rank)]
+        [ours] = processes_of(run, victim)
+        os.kill(ours, signal.SIGKILL)
         process.communicate(timeout=10)
     assert process.returncode != 0
     deadline = time.monotonic() + 10
@@ -229,6 +234,17 @@ def test_sample_of_many_prompts_writes_the_same_files(run, tmp_path, cli):
     for number in range(1, 11):
         wanted = (tmp_path / f"alone-{number}.txt").read_bytes()
         assert (tmp_path / f"ranks-{number}.txt").read_bytes() == wanted
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_signal_stops_sample_with_what_was_written(run):
+    with start(2, "sample", run, "--seed", 5, "--num-samples", 4, "--length", 10**7) as process:
+        os.read(process.stdout.fileno(), 100)
+        os.kill(processes_of(run, 0)[0], signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "textgru: stopped" in err
+    assert out.count("\n---\n") == 3
 
 
 def test_rank_0_alone_does_what_is_not_shared(run, text, tmp_path, cli):

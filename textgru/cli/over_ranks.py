@@ -14,7 +14,7 @@ from typing import TypeVar
 import click
 
 from textgru.cli.options import GIVEN
-from textgru.cli.signals import asked
+from textgru.cli.signals import ENDING, asked
 from textgru.cli.streams import lead_nowhere
 from textgru.distributed.ranks import Ranks
 from textgru.distributed.work import Worker, end, help_along, shared
@@ -23,6 +23,7 @@ from textgru.errors import TextgruError
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+PATIENCE = 3  # seconds that a rank other than 0 goes on after a signal: rank 0 may have had it, too, and end all
 BY_ITSELF = "train"  # the command that sees to its ranks by itself
 _ranks = Ranks()  # of the command that runs
 
@@ -59,6 +60,9 @@ def led(arguments: Sequence[str]) -> Iterator[None]:
         return
     if together.rank:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 has had it, too
+        if hasattr(signal, "alarm"):
+            for number in ENDING:
+                signal.signal(number, lambda *_: signal.alarm(PATIENCE))
         raise SystemExit(help_along(together))
     _ranks = together
     for name in ("stdout", "stderr"):
