@@ -238,7 +238,7 @@ def test_sample_of_many_prompts_writes_the_same_files(run, tmp_path, cli):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
 def test_a_signal_stops_sample_with_what_was_written(run):
-    with start(2, "sample", run, "--seed", 5, "--num-samples", 4, "--length", 10**7) as process:
+    with start(2, "sample", run, "--seed", 5, "--num-samples", 4, "--length", 10**6) as process:
         os.read(process.stdout.fileno(), 100)
         os.kill(processes_of(run, 0)[0], signal.SIGTERM)
         out, err = process.communicate(timeout=30)
