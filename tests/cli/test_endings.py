@@ -50,8 +50,8 @@ def test_a_signal_at_the_beginning_leaves_nothing_and_no_traceback(text_file, tm
             raise
     os.close(reading)
     os.close(writing)
-    assert process.returncode in (-number, 128 + number)
     if "textgru/entry.py" in err or "Traceback" not in err:  # Python's own start is not ours to guard
+        assert process.returncode in (-number, 128 + number)
         assert err.strip() in ("", "textgru: error: interrupted", "textgru: error: ended by SIGTERM")
     assert os.listdir(tmp_path) == []
 
