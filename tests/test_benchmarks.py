@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import common
+from benchmarks import common, scale_model
 from benchmarks.cells import __main__ as cells
 from benchmarks.cells import tasks
 
@@ -59,3 +59,24 @@ def test_the_tasks_ask_what_they_say():
         shown = "".join(characters[i] if x[t, b].any() else "?" for t, i in enumerate(x[:, b].argmax(axis=1)))
         assert shown.count('"') == 1
         assert classes[-1, b] == (shown[21] != " ")
+
+
+def test_the_model_of_scale():
+    link = scale_model.Link(rate=1e9, delay=1e-3)
+    wire = 8 * 10e6 / (1e9 * 1448 / 1514)  # all of the gradients once, between two
+    assert scale_model.all_reduce_seconds(10_000_000, 2, link) == pytest.approx(wire + 6e-3, rel=0.02)
+    assert scale_model.all_reduce_seconds(10_000_000, 64, link) == pytest.approx(
+        2 * 63 / 64 * wire + 63 * 6e-3, rel=0.02
+    )
+    own = {32 // machines: 1.0 / machines for machines in (1, 2, 4, 8, 16, 32)}
+    fast = scale_model.Link(rate=1e15, delay=0)
+    assert scale_model.speedups(own, 4, fast, grows=True) == pytest.approx([2, 4, 8, 16, 32, 64])
+    *shared, none = scale_model.speedups(own, 4, fast, grows=False)
+    assert shared == pytest.approx([2, 4, 8, 16, 32])
+    assert none is None  # half a row each
+    every = scale_model.speedups(own, 10_000_000, link, grows=True)
+    rarely = scale_model.speedups(own, 10_000_000, link, grows=True, sync_every=32)
+    assert all(few < many for few, many in zip(every, rarely, strict=True))
+    rows = scale_model.rows_needed(own, 10_000_000, link)
+    sharing = scale_model.step_seconds(0, 10_000_000, 64, link)
+    assert (rows - 1) / 32 < 4 * sharing <= rows / 32  # four fifths of the time are for computing
