@@ -284,3 +284,11 @@ main(sys.argv[1:])
     assert out == ""
     assert err.count("textgru: error") == 1
     assert re.search(f"^textgru: error: {said}$", err, re.M)
+
+
+def test_gradients_of_half_the_bytes(text, tmp_path):
+    for name, precision in (("a", "bf16"), ("b", "bf16"), ("exact", "fp32")):
+        over(3, "train", text, "--out", tmp_path / name, *STEPS, "--reduce-precision", precision)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert weights(tmp_path / "a") != weights(tmp_path / "exact")
+    assert losses(tmp_path / "a") == pytest.approx(losses(tmp_path / "exact"), abs=0.01)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
 from textgru.core import available_cpus, set_num_threads
+from textgru.distributed.bfloat16 import from_bfloat16, to_bfloat16
 from textgru.distributed.ranks import RankError, Ranks
 from textgru.errors import TextgruError
 
@@ -74,8 +75,19 @@ class MPIRanks(Ranks):
         self._everyone.Allreduce(MPI.IN_PLACE, sums)
         return sums.tolist()  # type: ignore[no-any-return]
 
-    def add_arrays(self, array: np.ndarray) -> None:
-        self._everyone.Allreduce(MPI.IN_PLACE, array)
+    def add_arrays(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        if precision == "fp32":
+            self._everyone.Allreduce(MPI.IN_PLACE, array)
+            return
+        # Each rank adds up a part, in float32 and in the order of ranks: MPI can't add bfloat16.
+        part = -(-len(array) // self.size)
+        sent = np.zeros(part * self.size, np.uint16)
+        sent[: len(array)] = to_bfloat16(array)
+        mine = np.empty_like(sent)
+        self._everyone.Alltoall(sent, mine)
+        total = from_bfloat16(mine).reshape(self.size, part).sum(axis=0)
+        self._everyone.Allgather(to_bfloat16(total), sent)
+        array[...] = from_bfloat16(sent)[: len(array)]
 
     def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         parts = self._everyone.gather(tuple(arrays))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -64,8 +64,9 @@ class Ranks:
         """Their sums over all ranks."""
         return list(numbers)
 
-    def add_arrays(self, array: np.ndarray) -> None:
-        """array (n,) = its sum over all ranks, the same bits on all."""
+    def add_arrays(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        """array (n,) = its sum over all ranks, the same bits on all. With "bf16" float32 numbers are rounded to
+        bfloat16 before they are sent: half the bytes."""
 
     def gather_all(self, value: T) -> list[T]:
         """What each rank says, on all of them."""

@@ -67,6 +67,7 @@ def train(
     checkpoint_minutes: float | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
     deterministic: bool | None = None,
+    reduce_precision: Literal["fp32", "bf16"] | None = None,
     sync_every: int | None = None,
     seed: int | None = None,
     on_progress: OnProgress | None = None,

@@ -38,6 +38,7 @@ class TrainingConfig:
     that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
     CPU multiplies bfloat16 itself; evaluations are always in float32. What going on later needs is saved at every
     evaluation, and every `checkpoint_every` steps, or where that is not given every `checkpoint_minutes`.
+    `reduce_precision` is that of the gradients that processes send one another.
     `sync_every` above 1 is for processes with a slow network in between, which then make so many steps each by itself,
     on its own rows (textgru.training.outer_step). `deterministic` gives the same bits for any number of threads, on a
     machine: all products are then our own.
@@ -115,6 +116,10 @@ class TrainingConfig:
         Help("Of a training step's products; auto is bf16 where the CPU multiplies it itself.", "Machine"),
     ] = "auto"
     deterministic: Annotated[bool, Help("The same bits for any number of threads.", "Machine")] = False
+    reduce_precision: Annotated[
+        Literal["fp32", "bf16"],
+        Help("Over mpiexec: of the gradients that are sent; bf16 is half the bytes.", "Machine"),
+    ] = "fp32"
     sync_every: Annotated[
         int,
         Range(1, MOST_STEPS),

@@ -217,7 +217,7 @@ class Trainer:
             whole = config.batch_size / (self._rows.stop - self._rows.start)
             loss *= whole
         elif self._ranks.size > 1:
-            self._ranks.add_arrays(self.network.parameters.gradients)
+            self._ranks.add_arrays(self.network.parameters.gradients, config.reduce_precision)
             deciding = self._ranks.rank == 0
             loss, lr, stops = self._ranks.add([loss, lr * deciding, self._stop])
             self._stop = stops > 0
