@@ -209,7 +209,8 @@ def test_an_object_may_have_kernels_of_its_own():
             products.multiply(numbers((3, 500), 1), numbers((500, 70), 2), c)
             results.append(c.tobytes())
     assert results[:2] == results[2:]
-    assert results[0] != results[1]
+    if simd.instruction_set() in ("avx2", "avx512", "avx512_bf16"):  # others may add up in the same order as the BLAS
+        assert results[0] != results[1]
     for bad in ("mkl", 3, ["packed"]):
         with pytest.raises(ValueError, match="kernels: expected one of auto, packed, blas"):
             Products(kernels=bad)
