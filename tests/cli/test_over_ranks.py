@@ -149,7 +149,7 @@ def _command(process_id):
 
 def test_going_on_with_another_number_of_ranks(text, tmp_path, cli):
     run, whole = tmp_path / "run", tmp_path / "whole"
-    options = (*STEPS, *DROPOUT, "--max-steps", 400, "--eval-every", 100)
+    options = (*STEPS, *DROPOUT, "--max-steps", 200, "--eval-every", 50)
     assert cli("train", text, "--out", whole, *options).exit_code == 0
     with start(3, "train", text, "--out", run, *options) as process:
         for line in process.stdout:
