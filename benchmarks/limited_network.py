@@ -178,12 +178,12 @@ def measured_link(count: int, preset: str, how: Sequence[str]) -> dict[str, floa
     return found
 
 
-def measured_steps(preset: str, steps: int, folder: Path, how: Sequence[str]) -> list[float]:
+def measured_steps(preset: str, steps: int, folder: Path, how: Sequence[str], precision: str) -> list[float]:
     """Seconds of a training step over the limited network, each the mean of ten."""
     run = folder / "run"
     command = ["-m", "textgru", "train", str(TEXT), "--out", str(run), "--overwrite", "--preset", preset]
     command += ["--max-steps", str(steps), "--eval-every", str(steps), "--checkpoint-every", str(steps)]
-    command += ["--dropout", "0"]
+    command += ["--dropout", "0", "--reduce-precision", precision]
     over_mpi(2, command, how)
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     # Seconds spent in training steps until then.
@@ -201,8 +201,9 @@ def computed(preset: str, steps: int) -> float:
     return float(median(sum(slower[i : i + 10]) / 10 for i in range(0, steps - 9, 10)))
 
 
-def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: Sequence[str]) -> None:
+def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: Sequence[str], precision: str) -> None:
     size = gradient_bytes(preset)
+    sent = size // 2 if precision == "bf16" else size
     own: list[float] = []
     found: dict[Link, list[float]] = {link: [] for link in links}
     speeds: dict[Link, list[dict[str, float]]] = {link: [] for link in links}
@@ -212,13 +213,13 @@ def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: S
             for link in links:
                 with limited(2, link, Path(folder)):
                     speeds[link].append(measured_link(2, preset, how))
-                    found[link].append(median(measured_steps(preset, steps, Path(folder), how)))
+                    found[link].append(median(measured_steps(preset, steps, Path(folder), how, precision)))
     compute = median(own)
     print(f"{preset}: {size / 1e6:.2f} MB a step; a rank computes for {milliseconds(own)} ms\n")
     rows = [["Gbit/s", "ms", "rate found", "delay found", "all-reduce", "model", "", "step", "model", ""]]
     for link in links:
         rate, delay, summed = ([speed[name] for speed in speeds[link]] for name in ("rate", "delay", "all_reduce"))
-        model, step = all_reduce_seconds(size, 2, link), step_seconds(compute, size, 2, link)
+        model, step = all_reduce_seconds(size, 2, link), step_seconds(compute, sent, 2, link)
         rows.append([
             f"{link.rate / 1e9:g}", f"{1e3 * link.delay:g}", f"{median(rate) / 1e9:.2f}", f"{1e3 * median(delay):.2f}",
             milliseconds(summed), f"{1e3 * model:.1f}", difference(model, summed),
@@ -264,6 +265,7 @@ def main() -> None:
     parser.add_argument("--machines", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reduce-precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
@@ -275,7 +277,7 @@ def main() -> None:
             sums(options.preset, links, options.machines, options.rounds, how)
         else:
             links = options.links or [link_of(text) for text in ("1", "1:0.1", "1:1", "10")]
-            training(options.preset, links, options.steps, options.rounds, how)
+            training(options.preset, links, options.steps, options.rounds, how, options.reduce_precision)
 
 
 if __name__ == "__main__":

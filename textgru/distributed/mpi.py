@@ -16,7 +16,7 @@ import numpy as np
 from mpi4py import MPI
 
 from textgru.core import available_cpus, set_num_threads
-from textgru.distributed.bfloat16 import from_bfloat16, to_bfloat16
+from textgru.distributed.bfloat16 import Bfloat16
 from textgru.distributed.ranks import RankError, Ranks
 from textgru.errors import TextgruError
 
@@ -34,6 +34,8 @@ class MPIRanks(Ranks):
         self.rank, self.size = everyone.Get_rank(), everyone.Get_size()
         self._machine = everyone.Split_type(MPI.COMM_TYPE_SHARED)
         self._told = self._ended = False
+        self._halves: np.ndarray | None = None  # what is sent and received in bfloat16
+        self._bfloat16 = Bfloat16(0)
         atexit.register(self._end)
 
     def __str__(self) -> str:
@@ -80,14 +82,16 @@ class MPIRanks(Ranks):
             self._everyone.Allreduce(MPI.IN_PLACE, array)
             return
         # Each rank adds up a part, in float32 and in the order of ranks: MPI can't add bfloat16.
-        part = -(-len(array) // self.size)
-        sent = np.zeros(part * self.size, np.uint16)
-        sent[: len(array)] = to_bfloat16(array)
-        mine = np.empty_like(sent)
-        self._everyone.Alltoall(sent, mine)
-        total = from_bfloat16(mine).reshape(self.size, part).sum(axis=0)
-        self._everyone.Allgather(to_bfloat16(total), sent)
-        array[...] = from_bfloat16(sent)[: len(array)]
+        n, part = len(array), -(-len(array) // self.size)
+        if self._halves is None or self._halves.shape != (2, part * self.size):
+            self._halves, self._bfloat16 = np.zeros((2, part * self.size), np.uint16), Bfloat16(part * self.size)
+        sent, received = self._halves
+        self._bfloat16.round(array, sent[:n])
+        self._everyone.Alltoall(sent, received)
+        total = self._bfloat16.add_up(received.reshape(self.size, part))
+        self._bfloat16.round(total, sent[:part])
+        self._everyone.Allgather(sent[:part], received)
+        self._bfloat16.widen(received[:n], array)
 
     def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         parts = self._everyone.gather(tuple(arrays))
