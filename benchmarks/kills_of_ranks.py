@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
@@ -112,6 +112,13 @@ class Trainings:
         steps = [line for line in self.said() if line.startswith("step ")]
         return steps[-1].split("  epoch")[0] if steps else "before an evaluation"
 
+    def in_time(self, how: str) -> float | None:
+        """The seconds until all had ended. None where the training had, before: moments are earlier from then on."""
+        if how != "had ended":
+            return self.took
+        self.seconds *= 0.8
+        return None
+
     def finished(self, run: Path) -> str:
         """Goes on with a run, or anew where nothing was saved; how it went on. Ends the program if the weights
         differ."""
@@ -127,8 +134,8 @@ class Trainings:
         return how
 
 
-def kill(number: int, trainings: Trainings, rng: random.Random) -> float:
-    """Kills a rank of a training, and goes on with it; the seconds until all had ended."""
+def kill(number: int, trainings: Trainings, rng: random.Random) -> float | None:
+    """Kills a rank of a training, and goes on with it; the seconds until all had ended. None where it came too late."""
     run, rank = trainings.folder / "killed", rng.randrange(trainings.ranks)
     seconds = rng.uniform(0, trainings.seconds)
     with trainings.begun(run, seconds) as process:
@@ -145,11 +152,12 @@ def kill(number: int, trainings: Trainings, rng: random.Random) -> float:
         f"kill {number}: rank {rank} of {trainings.ranks} after {seconds:.2f} s, {where}; all had ended "
         f"{trainings.took:.2f} s later; {how}, the same weights", flush=True,
     )  # fmt: skip
-    return trainings.took
+    return trainings.in_time(how)
 
 
-def fill(number: int, trainings: Trainings, rng: random.Random, disk: Path) -> float:
-    """Fills the disk of a training, and goes on with it when there is room; the seconds until all had ended."""
+def fill(number: int, trainings: Trainings, rng: random.Random, disk: Path) -> float | None:
+    """Fills the disk of a training, and goes on with it when there is room; the seconds until all had ended. None where
+    it had ended before."""
     run, filler = disk / "run", disk / "filler"
     seconds = rng.uniform(0, trainings.seconds)
     with trainings.begun(run, seconds) as process:
@@ -169,7 +177,19 @@ def fill(number: int, trainings: Trainings, rng: random.Random, disk: Path) -> f
         f"full disk {number}: {trainings.ranks} ranks after {seconds:.2f} s, {where}; all had ended "
         f"{trainings.took:.2f} s later; {how}, the same weights; {' '.join(errors)}", flush=True,
     )  # fmt: skip
-    return trainings.took
+    return trainings.in_time(how)
+
+
+def until(count: int, disturb: Callable[[int], float | None]) -> list[float]:
+    """The seconds of so many that came in time."""
+    took: list[float] = []
+    number = 0
+    while len(took) < count:
+        seconds = disturb(number)
+        number += 1
+        if seconds is not None:
+            took.append(seconds)
+    return took
 
 
 @contextlib.contextmanager
@@ -199,12 +219,12 @@ def main() -> None:
         layouts = [Trainings(folder, ranks, options) for ranks in (2, 3)]
         for one in layouts:
             print(f"{one.ranks} ranks: {one.seconds:.1f} s left alone", flush=True)
-        took = [kill(number + 1, layouts[number % 2], rng) for number in range(arguments.kills)]
+        took = until(arguments.kills, lambda number: kill(number + 1, layouts[number % 2], rng))
         if took:
             print(f"{len(took)} kills: all the same weights; all ranks had ended within {max(took):.2f} s")
         if arguments.full_disks:
             with small_disk(folder) as disk:
-                took = [fill(number + 1, layouts[number % 2], rng, disk) for number in range(arguments.full_disks)]
+                took = until(arguments.full_disks, lambda number: fill(number + 1, layouts[number % 2], rng, disk))
             print(f"{len(took)} full disks: all the same weights; all ranks had ended within {max(took):.2f} s")
 
 
