@@ -69,7 +69,7 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
         "--schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 --grad-clip 2 --ema-decay 0.9 --state-reset 0.1 "
         "--teacher-weight 0.25 "
         "--epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
-        "--sample-every 2 --precision bf16 --deterministic --seed 11 -t 1"
+        "--sample-every 2 --precision bf16 --deterministic --reduce-precision bf16 --sync-every 2 --seed 11 -t 1"
     ).split()
     assert cli("train", text_file, "-o", tmp_path / "run", *options).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -83,6 +83,7 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
         "grad_clip": 2.0, "ema_decay": 0.9, "state_reset": 0.1, "teacher_weight": 0.25,
         "epochs": 5.0, "max_steps": 6, "max_minutes": 9.0, "eval_every": 2,
         "checkpoint_every": 3, "checkpoint_minutes": 1.0, "precision": "bf16", "deterministic": True,
+        "reduce_precision": "bf16", "sync_every": 2,
         "seed": 11, "threads": 1,
     }  # fmt: skip
     assert config["tokenizer"] == {"kind": "bpe"}
