@@ -228,3 +228,20 @@ def test_several_may_be_chosen(put):
     arrays |= {"other.weight_hh_l0": np.zeros((3 * H, H), np.float32), "emb2.weight": np.ones((V, E), np.float32)}
     model = put(arrays, CHARACTERS, "--prefix", "rnn", "--embedding", "embedding")
     assert np.array_equal(model.network.named_parameters()["embedding.weight"][:V], arrays["embedding.weight"])
+
+
+def test_weights_in_bfloat16(put, tmp_path):
+    """Which NumPy lacks: the file is put together here, its arrays out of order, as others write them."""
+    arrays = state_dict()
+    halves = {name: (array.view(np.uint32) >> 16).astype("<u2") for name, array in arrays.items()}
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name in reversed([*halves]):
+        begin, data = len(data), data + halves[name].tobytes()
+        header[name] = {"dtype": "BF16", "shape": halves[name].shape, "data_offsets": [begin, len(data)]}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    (tmp_path / "half.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
+    kept = {name: (half.astype(np.uint32) << 16).view(np.float32) for name, half in halves.items()}
+    ids = [1, 5, 9, 20, 0, 3]
+    found = scores(put(tmp_path / "half.safetensors"), ids)
+    np.testing.assert_array_equal(found, scores(put(kept, CHARACTERS, "--overwrite"), ids))
