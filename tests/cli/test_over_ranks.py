@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import textgru
 from tests.cli.conftest import SMALL
 from tests.texts import sentences
 
@@ -292,3 +293,20 @@ def test_gradients_of_half_the_bytes(text, tmp_path):
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
     assert weights(tmp_path / "a") != weights(tmp_path / "exact")
     assert losses(tmp_path / "a") == pytest.approx(losses(tmp_path / "exact"), abs=0.01)
+
+
+def test_all_wait_for_what_rank_0_does_after_the_last_step(text, tmp_path):
+    program = """
+import sys, time
+from textgru.cli import main
+from textgru.training import running
+measured = running.calibrated_temperature
+def slowly(*arguments):
+    time.sleep(5)
+    return measured(*arguments)
+running.calibrated_temperature = slowly
+main(sys.argv[1:])
+"""
+    out, _ = over(2, "train", text, "--out", tmp_path / "run", *STEPS, python=("-c", program))
+    assert "finished after 12 steps" in out
+    assert textgru.load(tmp_path / "run").calibrated_temperature > 0

@@ -11,7 +11,7 @@ from textgru.training.outer_step import OuterStep
 
 def test_it_is_sgd_with_nesterovs_momentum():
     weights = np.array([1.0, -2.0, 0.5])
-    outer = OuterStep(weights, 3)
+    outer = OuterStep(weights)
     values, momentum = weights.copy(), np.zeros(3)
     for moved_to in ([0.5, -1.0, 0.25], [2.0, 0.0, -1.0], [0.0, 0.0, 0.0]):
         weights[...] = moved_to
@@ -25,7 +25,7 @@ def test_it_is_sgd_with_nesterovs_momentum():
 def test_torch_has_the_same_step():
     torch = pytest.importorskip("torch")
     weights = np.array([1.0, -2.0, 0.5])
-    outer, theirs = OuterStep(weights, 3), torch.tensor(weights, requires_grad=True)
+    outer, theirs = OuterStep(weights), torch.tensor(weights, requires_grad=True)
     sgd = torch.optim.SGD([theirs], lr=1.0, momentum=0.5, nesterov=True)
     for moved_to in ([0.5, -1.0, 0.25], [2.0, 0.0, -1.0], [0.0, 0.0, 0.0]):
         theirs.grad = theirs.detach() - torch.tensor(moved_to, dtype=torch.float64)

@@ -15,13 +15,12 @@ LEARNING_RATE, MOMENTUM = 1.0, 0.5
 class OuterStep:
     """DiLoCo's outer step (Douillard et al. 2023, arXiv:2311.08105, algorithm 1).
 
-    After `every` steps of their own, the ranks' weights w are averaged. Where that mean went from the weights `values`
+    After some steps of their own, the ranks' weights w are averaged. Where that mean went from the weights `values`
     (n,) that all began with is taken as a gradient d = values - mean(w), for SGD with Nesterov's momentum:
     momentum = MOMENTUM momentum + d, values -= LEARNING_RATE (MOMENTUM momentum + d).
     """
 
-    def __init__(self, weights: np.ndarray, every: int) -> None:
-        self.every = every
+    def __init__(self, weights: np.ndarray) -> None:
         self.values = weights.copy()
         self.momentum = np.zeros_like(weights)
 

@@ -76,8 +76,7 @@ class Trainer:
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
         self.optimizer = optimizer_of(network, config)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
-        values, every = network.parameters.values, config.sync_every
-        self._outer = OuterStep(values, every) if every > 1 else None
+        self._outer = OuterStep(network.parameters.values) if config.sync_every > 1 else None
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
         self._hidden_of_all = network.initial_state(config.batch_size)  # at the last checkpoint
