@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -79,6 +81,54 @@ def test_a_direction_is_used_again(period):
             linear.gradients["weight"][...] = g
         optimizer.step()
         np.testing.assert_allclose(linear.parameters["weight"], weight, atol=1e-12)
+
+
+class Neighbour:
+    """One of several that exchange directions, each in a thread of its own."""
+
+    def __init__(self, number, everyone, together):
+        self.number, self.count = number, len(everyone)
+        self.everyone, self.together, self.own = everyone, together, []
+
+    def exchange(self, arrays):
+        self.everyone[self.number] = [array.copy() for array in arrays]
+        self.together.wait(60)
+        for i, array in enumerate(arrays):
+            theirs = self.everyone[i % self.count][i]
+            self.own.append(np.array_equal(array, theirs))
+            array[...] = theirs
+        self.together.wait(60)
+
+
+@pytest.mark.parametrize("period", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_neighbours_share_the_directions(count, period):
+    """The same bits as by one alone; each computes only its share."""
+    gates, size, steps = 3, 17, 4
+
+    def trained(neighbours):
+        gru = GRU(size, size, seed=0)
+        parameters = flatten({"gru": gru})
+        optimizer = Muon(
+            parameters, matrices={"gru.weight_ih_l0": gates, "gru.weight_hh_l0": gates}, period=period,
+            kernels="packed", neighbours=neighbours,
+        )  # fmt: skip
+        rng = np.random.default_rng(3)
+        for _ in range(steps):
+            parameters.gradients[...] = rng.standard_normal(parameters.gradients.size)
+            optimizer.step()
+        return parameters.values
+
+    alone = trained(None)
+    everyone, together = [[]] * count, Barrier(count)
+    neighbours = [Neighbour(number, everyone, together) for number in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        for values in pool.map(trained, neighbours):
+            np.testing.assert_array_equal(values, alone)
+    directions = 2 * gates * (1 + (steps - 1) / period)  # all at the first step
+    assert sum(sum(neighbour.own) for neighbour in neighbours) == directions
+    most, least = (f(sum(neighbour.own) for neighbour in neighbours) for f in (max, min))
+    assert most - least <= steps
 
 
 def test_every_direction_is_learned_at_the_same_pace():

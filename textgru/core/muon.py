@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,16 @@ MOST_STEPS = 100
 STRIPS, FEWEST_ROWS = 4, 48  # of a symmetric product
 
 
+class Neighbours(Protocol):
+    """Equal optimizers of the same parameters, in as many processes, that make the same steps and share their work."""
+
+    number: int  # of this one, from 0
+    count: int
+
+    def exchange(self, arrays: Sequence[np.ndarray]) -> None:
+        """Gives array i, in place, what it holds at number i % count."""
+
+
 class Muon(AdamW):
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for some matrices of a
     textgru.core.Parameters, AdamW for all other parameters.
@@ -30,6 +41,7 @@ class Muon(AdamW):
     `eps`, and the moments of the other parameters. A block's direction is computed at every `period`th step, not of
     all blocks at the same one, and used again in between: it changes as slowly as m. `exp_avg` has m at the place of a
     matrix, `exp_avg_sq` the direction. `precision` and `kernels`: those of the products (textgru.core.Products).
+    `neighbours`: who else makes the same steps: each computes a part of the directions, and has the others' from them.
 
     Raises ValueError for values outside their range, or a name that is no matrix of that many equal blocks, TypeError
     for values that are no numbers.
@@ -52,6 +64,7 @@ class Muon(AdamW):
         period: int = 1,
         precision: str = "fp32",
         kernels: str | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         check_parameters(parameters)
         self.matrices = _checked(parameters, matrices)
@@ -61,6 +74,7 @@ class Muon(AdamW):
         self._of_matrices()
         self._products = Products(precision, kernels)
         self._room = Workspace(parameters.values.dtype)
+        self._neighbours = neighbours
 
     def step(self, *, lr: float | None = None, gradient_scale: float = 1.0) -> None:
         """One update from `parameters.gradients`, multiplied by gradient_scale first; `lr` replaces the one set.
@@ -73,24 +87,37 @@ class Muon(AdamW):
             self._step_matrices(momentum, ns_steps, rms, period, gradient_scale)
 
     def _step_matrices(self, momentum: float, ns_steps: int, rms: float, period: int, gradient_scale: float) -> None:
-        parameters, kept = self.parameters, 1 - self.lr * self.weight_decay
-        gradients, values = parameters.views(parameters.gradients), parameters.views(parameters.values)
-        moments, directions = parameters.views(self.exp_avg), parameters.views(self.exp_avg_sq)
-        number = 0
-        for name, gates in self.matrices.items():
-            parts = [np.split(views[name], gates) for views in (gradients, moments, directions, values)]
-            for g, m, direction, w in zip(*parts, strict=True):
-                fresh = self._room.get("fresh", *g.shape)
-                np.multiply(g, (1 - momentum) * gradient_scale, out=fresh)
-                m *= momentum
-                m += fresh
-                if self.steps == 1 or (self.steps + number) % period == 0:
+        kept = 1 - self.lr * self.weight_decay
+        blocks, neighbours = self._blocks(), self._neighbours
+        number, count = (0, 1) if neighbours is None else (neighbours.number, neighbours.count)
+        due: list[np.ndarray] = []
+        for place, (g, m, direction, _) in enumerate(blocks):
+            fresh = self._room.get("fresh", *g.shape)
+            np.multiply(g, (1 - momentum) * gradient_scale, out=fresh)
+            m *= momentum
+            m += fresh
+            if self.steps == 1 or (self.steps + place) % period == 0:
+                if len(due) % count == number:
                     fresh += momentum * m
                     direction[...] = self._orthogonal(fresh, ns_steps)
-                np.multiply(direction, -self.lr * rms * max(g.shape) ** 0.5, out=fresh)
-                w *= kept
-                w += fresh
-                number += 1
+                due.append(direction)
+        if neighbours is not None:
+            neighbours.exchange(due)
+        for g, _, direction, w in blocks:
+            fresh = self._room.get("fresh", *g.shape)
+            np.multiply(direction, -self.lr * rms * max(g.shape) ** 0.5, out=fresh)
+            w *= kept
+            w += fresh
+
+    def _blocks(self) -> list[tuple[np.ndarray, ...]]:
+        """Gradients, moments, directions and weights, each (n, k), of all blocks."""
+        arrays = (self.parameters.gradients, self.exp_avg, self.exp_avg_sq, self.parameters.values)
+        views = [self.parameters.views(array) for array in arrays]
+        return [
+            block
+            for name, gates in self.matrices.items()
+            for block in zip(*(np.split(view[name], gates) for view in views), strict=True)
+        ]
 
     def _orthogonal(self, matrix: np.ndarray, ns_steps: int) -> np.ndarray:
         """A matrix (n, k), its singular values brought near 1; changes it, and what is returned is the object's own."""

@@ -33,6 +33,7 @@ class MPIRanks(Ranks):
         self._everyone = everyone
         self.rank, self.size = everyone.Get_rank(), everyone.Get_size()
         self._machine = everyone.Split_type(MPI.COMM_TYPE_SHARED)
+        self.number, self.count = self._machine.Get_rank(), self._machine.Get_size()
         self._told = self._ended = False
         self._halves: np.ndarray | None = None  # what is sent and received in bfloat16
         self._bfloat16 = Bfloat16(0)
@@ -45,7 +46,7 @@ class MPIRanks(Ranks):
         cpus = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
         all_cpus = {cpu for others in self._machine.allgather(cpus) for cpu in others}
         shared = min(len(all_cpus), self._machine.allreduce(available_cpus(), MPI.MAX) if cpus == all_cpus else 1024)
-        set_num_threads(max(1, min(available_cpus(), shared // self._machine.Get_size())))
+        set_num_threads(max(1, min(available_cpus(), shared // self.count)))
 
     def meet(self) -> None:
         everyone, pause = self._everyone.Ibarrier(), SHORTEST_PAUSE
@@ -98,6 +99,10 @@ class MPIRanks(Ranks):
         if parts is None:
             return tuple(arrays)
         return tuple(np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
+
+    def exchange(self, arrays: Sequence[np.ndarray]) -> None:
+        for i, array in enumerate(arrays):
+            self._machine.Bcast(array, i % self.count)
 
     def gather_all(self, value: T) -> list[T]:
         return self._everyone.allgather(value)

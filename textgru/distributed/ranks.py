@@ -29,6 +29,7 @@ class Ranks:
     """
 
     rank, size = 0, 1
+    number, count = 0, 1  # of this one among the ranks of its machine, and how many these are
     exit_code = 0  # to end the others with, where they don't end by themselves
     parted = False  # whether all have been told that it is over: each ends by itself
     abandoned = False  # whether this one has left what all do together: then nothing waits for the others
@@ -67,6 +68,9 @@ class Ranks:
     def add_arrays(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
         """array (n,) = its sum over all ranks, the same bits on all. With "bf16" float32 numbers are rounded to
         bfloat16 before they are sent: half the bytes."""
+
+    def exchange(self, arrays: Sequence[np.ndarray]) -> None:
+        """Gives array i, in place, what it holds on this machine's rank i % count. Nothing crosses the network."""
 
     def gather_all(self, value: T) -> list[T]:
         """What each rank says, on all of them."""

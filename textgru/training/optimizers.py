@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from textgru.core import AdamW, Muon
+from textgru.distributed.ranks import Ranks
 from textgru.model.config import CELL_SIZES
 from textgru.model.network import Network
 from textgru.training.config import TrainingConfig
@@ -15,8 +16,9 @@ RMS, SETTLED = 0.75, 200  # of a first update, in learning rates, and the steps 
 SHARE = 0.3  # of a step's work that directions may take, about
 
 
-def optimizer_of(network: Network, config: TrainingConfig) -> AdamW:
-    """The optimizer that a training's settings name. Muon's matrices are those of the recurrent layers."""
+def optimizer_of(network: Network, config: TrainingConfig, ranks: Ranks) -> AdamW:
+    """The optimizer that a training's settings name. Muon's matrices are those of the recurrent layers; the ranks of a
+    machine share its work, where their gradients are the same."""
     if config.optimizer == "adamw":
         return AdamW(network.parameters, config.learning_rate, BETAS, EPS, config.weight_decay)
     cell = network.config.cell
@@ -25,6 +27,7 @@ def optimizer_of(network: Network, config: TrainingConfig) -> AdamW:
         network.parameters, config.learning_rate, BETAS, EPS, config.weight_decay, matrices=matrices,
         momentum=MOMENTUM, ns_steps=NS_STEPS, period=period_of(network, matrices, config),
         precision=network.recurrent.precision, kernels="packed" if config.deterministic else None,
+        neighbours=ranks if ranks.count > 1 and config.sync_every == 1 else None,
     )  # fmt: skip
 
 

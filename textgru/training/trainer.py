@@ -74,7 +74,7 @@ class Trainer:
         self._rows = ranks.share(config.batch_size)
         self.batches = Batches(corpus.train, config.batch_size, config.seq_length, rng, self._rows)
         self.max_steps = config.step_limit(self.batches.steps_per_epoch)
-        self.optimizer = optimizer_of(network, config)
+        self.optimizer = optimizer_of(network, config, ranks)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self._outer = OuterStep(network.parameters.values) if config.sync_every > 1 else None
         self.best: EvaluationEvent | None = None
