@@ -33,6 +33,7 @@ from benchmarks.scale_model import (
     BATCH_SIZE,
     Link,
     all_reduce_seconds,
+    early_bytes,
     gradient_bytes,
     step_seconds,
 )
@@ -181,7 +182,7 @@ def measured_link(count: int, preset: str, how: Sequence[str]) -> dict[str, floa
 def measured_steps(preset: str, steps: int, folder: Path, how: Sequence[str], precision: str) -> list[float]:
     """Seconds of a training step over the limited network, each the mean of ten."""
     run = folder / "run"
-    command = ["-m", "textgru", "train", str(TEXT), "--out", str(run), "--overwrite", "--preset", preset]
+    command = ["-m", "benchmarks.as_machines", "train", str(TEXT), "--out", str(run), "--overwrite", "--preset", preset]
     command += ["--max-steps", str(steps), "--eval-every", str(steps), "--checkpoint-every", str(steps)]
     command += ["--dropout", "0", "--reduce-precision", precision]
     over_mpi(2, command, how)
@@ -203,7 +204,8 @@ def computed(preset: str, steps: int) -> float:
 
 def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: Sequence[str], precision: str) -> None:
     size = gradient_bytes(preset)
-    sent = size // 2 if precision == "bf16" else size
+    of = 2 if precision == "bf16" else 1
+    early = [piece // of for piece in early_bytes(preset)]
     own: list[float] = []
     found: dict[Link, list[float]] = {link: [] for link in links}
     speeds: dict[Link, list[dict[str, float]]] = {link: [] for link in links}
@@ -219,7 +221,7 @@ def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: S
     rows = [["Gbit/s", "ms", "rate found", "delay found", "all-reduce", "model", "", "step", "model", ""]]
     for link in links:
         rate, delay, summed = ([speed[name] for speed in speeds[link]] for name in ("rate", "delay", "all_reduce"))
-        model, step = all_reduce_seconds(size, 2, link), step_seconds(compute, sent, 2, link)
+        model, step = all_reduce_seconds(size, 2, link), step_seconds(compute, size // of, 2, link, early=early)
         rows.append([
             f"{link.rate / 1e9:g}", f"{1e3 * link.delay:g}", f"{median(rate) / 1e9:.2f}", f"{1e3 * median(delay):.2f}",
             milliseconds(summed), f"{1e3 * model:.1f}", difference(model, summed),

@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count, pairwise
 from math import ceil, log2
 from statistics import median
 
@@ -62,18 +63,31 @@ def all_reduce_seconds(size: int, machines: int, link: Link) -> float:
     return 2 * (machines - 1) * delays * link.delay + 2 * part * byte + part * ADDING
 
 
-def step_seconds(compute: float, size: int, machines: int, link: Link, sync_every: int = 1) -> float:
-    """A training step of `machines` that compute for `compute` seconds, and then add up gradients of `size` bytes; with
-    `sync_every` above 1 every so many steps the weights and three more arrays of their size instead.
+def step_seconds(
+    compute: float, size: int, machines: int, link: Link, *, sync_every: int = 1, early: Sequence[int] = ()
+) -> float:
+    """A training step of `machines` that compute for `compute` seconds, and add up gradients of `size` bytes.
+
+    `early`: bytes of the gradients of each layer but the first, in the order in which the backward pass completes them.
+    They are added up beside the rest of it; copying them still takes the time of a CPU. The backward pass is two thirds
+    of the work, and every layer's part is the same. What is left follows. With `sync_every` above 1 the weights and
+    three more arrays of their size are added up every so many steps instead, beside nothing.
 
     Two short messages follow, each with a delay for every doubling: the losses are added up, and rank 0 tells what is
     to be done next.
     """
     if machines == 1:
         return compute
-    arrays = 1 if sync_every == 1 else ARRAYS
-    together = arrays * all_reduce_seconds(size, machines, link) + 2 * doublings(machines) * link.delay
-    return compute + together / sync_every
+    last = 2 * doublings(machines) * link.delay
+    if sync_every > 1:
+        return compute + (ARRAYS * all_reduce_seconds(size, machines, link) + last) / sync_every
+    layer = 2 / 3 * compute / (1 + len(early))
+    now = compute - layer * len(early)  # the backward pass is through with the first layer that it comes to
+    sent = now  # all that was begun
+    for piece in early:
+        sent = max(sent, now) + all_reduce_seconds(piece, machines, link)
+        now += layer + (machines - 1) / machines * piece * (2 * COPYING + ADDING)
+    return max(now, sent) + all_reduce_seconds(size - sum(early), machines, link) + last
 
 
 def doublings(machines: int) -> int:
@@ -93,6 +107,14 @@ def preset_network(preset: str) -> NetworkConfig:
 
 def gradient_bytes(preset: str) -> int:
     return 4 * preset_network(preset).parameter_count()
+
+
+def early_bytes(preset: str) -> list[int]:
+    """Of the gradients that are added up while others are still computed; see step_seconds."""
+    config = preset_network(preset)
+    parameters = Network(config).parameters
+    begins = [parameters.slices[f"{config.cell}.weight_ih_l{layer}"].start for layer in range(1, config.num_layers)]
+    return [4 * (end - begin) for begin, end in pairwise([*begins, parameters.values.size])][::-1]
 
 
 def trainer_of(preset: str, rows: int, batch_size: int) -> Trainer:
@@ -122,7 +144,9 @@ def compute_seconds(preset: str, rows: int, rounds: int = 5, least: float = 0.6)
     return median(sum(each_step(trainer, steps)) / steps for _ in range(rounds))
 
 
-def speedups(own: dict[int, float], size: int, link: Link, *, grows: bool, sync_every: int = 1) -> list[float | None]:
+def speedups(
+    own: dict[int, float], size: int, link: Link, *, grows: bool, sync_every: int = 1, early: Sequence[int] = ()
+) -> list[float | None]:
     """How many times the tokens a second of one machine each number of machines has; None where there are too few rows.
 
     `own`: seconds that a step computes, by the rows of a machine. They are BATCH_SIZE on each if the batch `grows` with
@@ -132,17 +156,24 @@ def speedups(own: dict[int, float], size: int, link: Link, *, grows: bool, sync_
     for machines in MACHINES:
         rows = BATCH_SIZE if grows else BATCH_SIZE // machines
         times = rows * machines / BATCH_SIZE
-        step = step_seconds(own[rows], size, machines, link, sync_every) if rows else None
+        step = None
+        if rows:
+            step = step_seconds(own[rows], size, machines, link, sync_every=sync_every, early=early)
         found.append(own[BATCH_SIZE] * times / step if step else None)
     return found
 
 
-def rows_needed(own: dict[int, float], size: int, link: Link, efficiency: float = 0.8) -> int:
+def rows_needed(
+    own: dict[int, float], size: int, link: Link, early: Sequence[int] = (), efficiency: float = 0.8
+) -> int:
     """Rows a machine, from which on 64 machines are `efficiency` times 64 as fast as one with as many rows each."""
-    sharing = step_seconds(0, size, MACHINES[-1], link)
     row = (own[BATCH_SIZE] - own[BATCH_SIZE // 2]) / (BATCH_SIZE - BATCH_SIZE // 2)
     fixed = own[BATCH_SIZE] - row * BATCH_SIZE
-    return max(1, ceil((sharing * efficiency / (1 - efficiency) - fixed) / row))
+    return next(
+        rows
+        for rows in count(1)
+        if fixed + row * rows >= efficiency * step_seconds(fixed + row * rows, size, MACHINES[-1], link, early=early)
+    )
 
 
 def print_predictions(computes: dict[str, dict[int, float]], links: Sequence[Link]) -> None:
@@ -152,9 +183,10 @@ def print_predictions(computes: dict[str, dict[int, float]], links: Sequence[Lin
         print(f"\n{link.rate / 1e9:g} Gbit/s, {1e3 * link.delay:g} ms\n")
         rows = [["preset", f"{BATCH_SIZE} rows", *map(str, MACHINES), "rows for 80%"]]
         for preset, own in computes.items():
+            layers = early_bytes(preset)
             for kind, grows, sync_every in kinds:
-                found = speedups(own, sizes[preset], link, grows=grows, sync_every=sync_every)
-                needed = f"{rows_needed(own, sizes[preset], link)}" if grows and sync_every == 1 else ""
+                found = speedups(own, sizes[preset], link, grows=grows, sync_every=sync_every, early=layers)
+                needed = f"{rows_needed(own, sizes[preset], link, layers)}" if grows and sync_every == 1 else ""
                 rows.append([preset, kind, *("-" if ratio is None else f"{ratio:.1f}" for ratio in found), needed])
         print_table(rows)
 

@@ -77,6 +77,15 @@ def test_the_model_of_scale():
     every = scale_model.speedups(own, 10_000_000, link, grows=True)
     rarely = scale_model.speedups(own, 10_000_000, link, grows=True, sync_every=32)
     assert all(few < many for few, many in zip(every, rarely, strict=True))
+    # Half of the gradients beside the first layer's backward pass, a third of the step, which is long enough for them.
+    step = scale_model.step_seconds(0.5, 10_000_000, 2, link, early=[5_000_000])
+    copied = 5_000_000 / 2 * (2 * scale_model.COPYING + scale_model.ADDING)
+    assert step == pytest.approx(0.5 + copied + scale_model.all_reduce_seconds(5_000_000, 2, link) + 2e-3)
+    without = scale_model.step_seconds(0.0, 10_000_000, 2, link)
+    assert scale_model.step_seconds(0.0, 10_000_000, 2, link, early=[5_000_000]) == pytest.approx(without, rel=0.1)
+    assert scale_model.early_bytes("medium") == []  # one layer
+    [upper] = scale_model.early_bytes("large")
+    assert scale_model.gradient_bytes("large") / 2 < upper < scale_model.gradient_bytes("large")
     rows = scale_model.rows_needed(own, 10_000_000, link)
     sharing = scale_model.step_seconds(0, 10_000_000, 64, link)
     assert (rows - 1) / 32 < 4 * sharing <= rows / 32  # four fifths of the time are for computing

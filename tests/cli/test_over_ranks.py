@@ -93,6 +93,34 @@ def test_the_same_layout_gives_the_same_bits(text, tmp_path, sync_every):
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
+AS_MACHINES = """
+import runpy
+from mpi4py import MPI
+import textgru.distributed.mpi
+from textgru.distributed.mpi import MPIRanks
+def begin_adding(self, array, precision, begin_adding=MPIRanks.begin_adding):
+    print("begins with", len(array))
+    begin_adding(self, array, precision)
+MPIRanks.begin_adding = begin_adding
+textgru.distributed.mpi.of_this_machine = lambda everyone: MPI.COMM_SELF
+runpy.run_module("textgru", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_upper_layers_are_added_up_beside_the_backward_pass(text, tmp_path, cli, precision):
+    """As between machines."""
+    options = (*STEPS, "--num-layers", 3, "--cell", "lstm", "--batch-size", 9)
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    assert cli("train", text, "--out", alone, *options).exit_code == 0
+    arguments = ("train", text, "--out", run, *options, "--reduce-precision", precision)
+    out, _ = over(3, *arguments, python=("-c", AS_MACHINES))
+    assert losses(run) == pytest.approx(losses(alone), abs=1e-5 if precision == "fp32" else 1e-2)
+    sizes = [int(line.split()[-1]) for line in out.splitlines() if line.startswith("begins with")]
+    assert len(sizes) == 3 * 12  # pieces and steps; rank 0 alone prints
+    assert max(sizes) < len(weights(run)) / 4 / 2
+
+
 def test_more_ranks_than_rows_are_refused_in_one_line(text, tmp_path):
     _, err = over(3, "train", text, "--out", tmp_path / "run", *STEPS, "--batch-size", 2, code=2)
     lines = [line for line in err.splitlines() if line.startswith("textgru: error")]

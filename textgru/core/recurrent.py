@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
@@ -397,10 +398,17 @@ class Recurrent(Layer, Generic[State]):
 
     @alone
     def backward_rows(
-        self, dy: np.ndarray, d_states: tuple[np.ndarray, ...] | None = None, *, input_gradient: bool = True
+        self,
+        dy: np.ndarray,
+        d_states: tuple[np.ndarray, ...] | None = None,
+        *,
+        input_gradient: bool = True,
+        ready: Callable[[int], None] | None = None,
     ) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
         """As backward after forward_rows: dy (N, H) and dx are rows in the core's own order, or dx is the table's
-        gradient; a view of the workspace. `d_states`: a tuple, as the states. Raises as backward."""
+        gradient; a view of the workspace. `d_states`: a tuple, as the states. `ready`: called with the number of each
+        layer but the first when its gradients are complete, and before those of the layers below are computed.
+        Raises as backward."""
         self._check_plain("backward_rows")
         done = self._pass
         if not isinstance(done, _Pass):
@@ -434,6 +442,8 @@ class Recurrent(Layer, Generic[State]):
                 if keys:
                     order.drop(dx, done.dropout, keys[layer - 1], variational=done.variational)
                 dy = dx
+                if ready is not None:
+                    ready(layer)
             elif index is None:  # the input was x itself
                 dx = work.get("dx", rows, self.input_size) if input_gradient else None
                 input_gradients(self.cell, products, work, kept, x, w_ih, dw_ih, dx)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # What the launchers of Open MPI, MPICH and Intel MPI, and Slurm's with --mpi=pmix, set for each process.
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PMIX = "PMIX_RANK"
+# Adding up beside the backward pass in a ring. What Open MPI takes by itself needs half as long again for the gradients
+# of a layer over 1 Gbit/s (benchmarks/limited_network.py).
+SETTINGS = {"OMPI_MCA_coll_libnbc_iallreduce_algorithm": "1"}
 
 
 def several() -> bool:
@@ -29,6 +32,8 @@ def ranks() -> Ranks:
         from textgru.distributed.ranks import Ranks
 
         return Ranks()
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         from mpi4py import MPI  # noqa: F401
     except (ImportError, RuntimeError) as error:  # RuntimeError: without an MPI library

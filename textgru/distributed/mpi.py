@@ -16,13 +16,16 @@ import numpy as np
 from mpi4py import MPI
 
 from textgru.core import available_cpus, set_num_threads
+from textgru.distributed.background import InBackground
 from textgru.distributed.bfloat16 import Bfloat16
 from textgru.distributed.ranks import RankError, Ranks
 from textgru.errors import TextgruError
 
 T = TypeVar("T")
+Exchange = Callable[[np.ndarray, np.ndarray], None]  # sent, received
 AT_A_TIME = 1 << 24  # bytes of a file that are sent at once
 SHORTEST_PAUSE, LONGEST_PAUSE = 1e-4, 0.02  # seconds between two looks at whether all have come
+BETWEEN_TESTS = 2e-4  # seconds: what comes in the meantime has room in the buffers of the network
 PATIENCE = 3.0  # seconds that a rank which has ended waits for the others before it ends them
 
 
@@ -32,11 +35,13 @@ class MPIRanks(Ranks):
     def __init__(self, everyone: MPI.Intracomm) -> None:
         self._everyone = everyone
         self.rank, self.size = everyone.Get_rank(), everyone.Get_size()
-        self._machine = everyone.Split_type(MPI.COMM_TYPE_SHARED)
+        self._machine = of_this_machine(everyone)
         self.number, self.count = self._machine.Get_rank(), self._machine.Get_size()
+        self.distant = self.count < self.size and MPI.Query_thread() >= MPI.THREAD_SERIALIZED
         self._told = self._ended = False
-        self._halves: np.ndarray | None = None  # what is sent and received in bfloat16
+        self._halves = np.zeros((2, 0), np.uint16)  # what is sent and received in bfloat16
         self._bfloat16 = Bfloat16(0)
+        self._adder: InBackground | None = None
         atexit.register(self._end)
 
     def __str__(self) -> str:
@@ -81,24 +86,42 @@ class MPIRanks(Ranks):
     def add_arrays(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
         if precision == "fp32":
             self._everyone.Allreduce(MPI.IN_PLACE, array)
-            return
-        # Each rank adds up a part, in float32 and in the order of ranks: MPI can't add bfloat16.
+        else:
+            self._add_rounded(array, self._everyone.Alltoall, self._everyone.Allgather)
+
+    def _add_rounded(self, array: np.ndarray, to_all: Exchange, from_all: Exchange) -> None:
+        """Each rank adds up a part, in float32 and in the order of ranks: MPI can't add bfloat16."""
         n, part = len(array), -(-len(array) // self.size)
-        if self._halves is None or self._halves.shape != (2, part * self.size):
+        if part * self.size > self._halves.shape[1]:
             self._halves, self._bfloat16 = np.zeros((2, part * self.size), np.uint16), Bfloat16(part * self.size)
-        sent, received = self._halves
+        sent, received = self._halves[:, : part * self.size]
         self._bfloat16.round(array, sent[:n])
-        self._everyone.Alltoall(sent, received)
+        to_all(sent, received)
         total = self._bfloat16.add_up(received.reshape(self.size, part))
         self._bfloat16.round(total, sent[:part])
-        self._everyone.Allgather(sent[:part], received)
+        from_all(sent[:part], received)
         self._bfloat16.widen(received[:n], array)
 
-    def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        parts = self._everyone.gather(tuple(arrays))
-        if parts is None:
-            return tuple(arrays)
-        return tuple(np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
+    def begin_adding(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        if self._adder is None:
+            self._adder = InBackground(self._add_quietly)
+        self._adder.begin(array, precision)
+
+    def finish_adding(self) -> None:
+        if self._adder is not None:
+            self._adder.finish()
+
+    def _add_quietly(self, array: np.ndarray, precision: Literal["fp32", "bf16"]) -> None:
+        """As add_arrays, with pauses in place of MPI's busy waiting, which would take the time of a CPU."""
+        everyone = self._everyone
+        if precision == "fp32":
+            _complete(everyone.Iallreduce(MPI.IN_PLACE, array))
+        else:
+            self._add_rounded(
+                array,
+                lambda sent, received: _complete(everyone.Ialltoall(sent, received)),
+                lambda sent, received: _complete(everyone.Iallgather(sent, received)),
+            )
 
     def exchange(self, arrays: Sequence[np.ndarray]) -> None:
         for i, array in enumerate(arrays):
@@ -162,6 +185,16 @@ class MPIRanks(Ranks):
         """At the exit: ends the ranks that still wait for this one."""
         if not (MPI.Is_finalized() or self.parted) and (self.abandoned or not self.all_ended()):
             MPI.COMM_WORLD.Abort(self.exit_code or 1)
+
+
+def of_this_machine(everyone: MPI.Intracomm) -> MPI.Comm:
+    """Those with which this rank shares memory."""
+    return everyone.Split_type(MPI.COMM_TYPE_SHARED)
+
+
+def _complete(request: MPI.Request) -> None:
+    while not request.Test():
+        sleep(BETWEEN_TESTS)
 
 
 def over_mpi() -> Ranks:

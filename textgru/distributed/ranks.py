@@ -30,6 +30,7 @@ class Ranks:
 
     rank, size = 0, 1
     number, count = 0, 1  # of this one among the ranks of its machine, and how many these are
+    distant = False  # whether some are on other machines, and `begin_adding` goes on beside computing
     exit_code = 0  # to end the others with, where they don't end by themselves
     parted = False  # whether all have been told that it is over: each ends by itself
     abandoned = False  # whether this one has left what all do together: then nothing waits for the others
@@ -71,6 +72,14 @@ class Ranks:
 
     def exchange(self, arrays: Sequence[np.ndarray]) -> None:
         """Gives array i, in place, what it holds on this machine's rank i % count. Nothing crosses the network."""
+
+    def begin_adding(self, array: np.ndarray, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        """As add_arrays, but goes on beside what this process computes, until `finish_adding`. Until then `array` is
+        nobody's, and nothing else is done together but to begin with more."""
+        self.add_arrays(array, precision)
+
+    def finish_adding(self) -> None:
+        """Waits for all that was begun."""
 
     def gather_all(self, value: T) -> list[T]:
         """What each rank says, on all of them."""

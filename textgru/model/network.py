@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,7 @@ class Network:
         *,
         place: tuple[int, int] | None = None,
         taught: tuple[np.ndarray, float] | None = None,
+        ready: Callable[[int], None] | None = None,
     ) -> tuple[float, State]:
         """The mean negative log-likelihood of targets (T, B), in nats, and the state after the last step.
 
@@ -124,6 +126,7 @@ class Network:
         those from the first on, of a batch of that many in all, and have the masks that they would have in it; loss and
         gradient are then their part of its mean. `taught` (p, weight): p (T, B, V) are probabilities that the gradient
         draws towards, by this weight from 0 to 1, in place of the targets alone; the loss is still that of the targets.
+        `ready(first)` is called when `parameters.gradients[first:]` are complete, once for each layer but the first.
         """
         self._check(tokens, targets)
         config, (steps, batch) = self.config, tokens.shape
@@ -158,7 +161,7 @@ class Network:
             total += float(losses.sum())
         if key:
             order.drop(dfeatures, config.dropout, key, variational=variational)
-        dx, _ = self.recurrent.backward_rows(dfeatures)
+        dx, _ = self.recurrent.backward_rows(dfeatures, ready=ready and (lambda layer: ready(self._first_of(layer))))
         assert dx is not None
         if input_key:
             order.drop(dx, config.input_dropout, input_key, variational=variational)
@@ -208,6 +211,11 @@ class Network:
     def _dropout_key(self, probability: float) -> int:
         """That of a new mask; 0 where there is no dropout."""
         return int(self.dropout_rng.integers(1, 2**64, dtype=np.uint64)) if probability else 0
+
+    def _first_of(self, layer: int) -> int:
+        """Where the parameters of a recurrent layer begin; those of what follows it come after them."""
+        first: int = self.parameters.slices[f"{self.config.cell}.weight_ih_l{layer}"].start
+        return first
 
     def _check(self, tokens: np.ndarray, targets: np.ndarray) -> None:
         check_index("tokens", tokens, ("seq", "batch"), self.config.vocab_size)

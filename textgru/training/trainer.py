@@ -20,6 +20,7 @@ from textgru.text.corpus import Corpus
 from textgru.training.batches import Batches
 from textgru.training.config import TrainingConfig
 from textgru.training.events import CheckpointEvent, EndEvent, EvaluationEvent, Event, StepEvent
+from textgru.training.gradient_sum import GradientSum
 from textgru.training.moment import Moment
 from textgru.training.optimizers import optimizer_of
 from textgru.training.outer_step import OuterStep
@@ -77,6 +78,9 @@ class Trainer:
         self.optimizer = optimizer_of(network, config, ranks)
         self._average = WeightAverage(network.parameters, config.ema_decay) if config.ema_decay else None
         self._outer = OuterStep(network.parameters.values) if config.sync_every > 1 else None
+        self._sums: GradientSum | None = None
+        if ranks.size > 1 and self._outer is None:
+            self._sums = GradientSum(ranks, network.parameters.gradients, config.reduce_precision)
         self.best: EvaluationEvent | None = None
         self._saved: EvaluationEvent | None = None  # the last one whose weights were saved
         self._hidden_of_all = network.initial_state(config.batch_size)  # at the last checkpoint
@@ -210,13 +214,16 @@ class Trainer:
         taught = None
         if self._teachers is not None:
             taught = self._teachers.probabilities(tokens), config.teacher_weight
-        loss, self._hidden = self.network.loss_and_grad(tokens, targets, self._hidden, place=place, taught=taught)
+        sums = self._sums
+        loss, self._hidden = self.network.loss_and_grad(
+            tokens, targets, self._hidden, place=place, taught=taught, ready=sums.ready if sums else None
+        )
         whole = 1.0  # what the gradients are to be multiplied by, to be those of a mean
         if self._outer is not None:
             whole = config.batch_size / (self._rows.stop - self._rows.start)
             loss *= whole
-        elif self._ranks.size > 1:
-            self._ranks.add_arrays(self.network.parameters.gradients, config.reduce_precision)
+        elif sums is not None:
+            sums.finish()
             deciding = self._ranks.rank == 0
             loss, lr, stops = self._ranks.add([loss, lr * deciding, self._stop])
             self._stop = stops > 0
