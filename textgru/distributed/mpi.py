@@ -37,7 +37,7 @@ class MPIRanks(Ranks):
         self.rank, self.size = everyone.Get_rank(), everyone.Get_size()
         self._machine = of_this_machine(everyone)
         self.number, self.count = self._machine.Get_rank(), self._machine.Get_size()
-        self.distant = self.count < self.size and MPI.Query_thread() >= MPI.THREAD_SERIALIZED
+        self.distant = self.count < self.size and MPI.Query_thread() >= MPI.THREAD_MULTIPLE
         self._told = self._ended = False
         self._halves = np.zeros((2, 0), np.uint16)  # what is sent and received in bfloat16
         self._bfloat16 = Bfloat16(0)
