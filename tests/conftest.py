@@ -1,5 +1,6 @@
 """What several test files share."""
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,18 @@ def _cache_of_all_tests(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Numbered folders in one of their own: pytest would look through those of all tests before it makes one more."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
+def cache(_caches, monkeypatch):
     """The folder of a test's own cache of encoded texts."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = next(_caches)
+    folder.mkdir()
     monkeypatch.setenv("TEXTGRU_CACHE", str(folder))
     return folder
 
