@@ -63,7 +63,7 @@ def test_threads_agree_within_rounding(seq, batch, kind):
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_same_threads_give_the_same_bits(threads, kind):
     set_num_threads(threads)
-    first, second = (run_numbers(make(kind, 65, 129, 2, dropout=0.3, seed=9), 33, 40) for _ in range(2))
+    first, second = (run_numbers(make(kind, 65, 129, 2, dropout=0.3, seed=9), 5, 40) for _ in range(2))
     for name, wanted in first.items():
         assert first[name].tobytes() == second[name].tobytes(), name
         assert np.isfinite(wanted).all()
@@ -124,8 +124,8 @@ def test_weights_that_stay_in_no_near_cache(batch, precision, kind):
     hidden, tolerance = (1030, 1e-5) if precision == "fp32" else (2050, 0.02)
     set_num_threads(2)
     set_product_kernels("packed")
-    wanted = run_numbers(make(kind, 5, hidden, dtype=np.float64, seed=0), 9, batch)
-    got = run_numbers(make(kind, 5, hidden, precision=precision, seed=0), 9, batch)
+    wanted = run_numbers(make(kind, 5, hidden, dtype=np.float64, seed=0), 2, batch)
+    got = run_numbers(make(kind, 5, hidden, precision=precision, seed=0), 2, batch)
     for name in wanted:
         assert relative_error(got[name], wanted[name]) < tolerance, name
 
@@ -138,7 +138,7 @@ def test_few_rows_share_the_units(batch, threads, hidden, kind):
         results = []
         for count in (1, threads):
             set_num_threads(count)
-            results.append(run_numbers(make(kind, 5, hidden, 1, precision=precision, seed=0), 9, batch))
+            results.append(run_numbers(make(kind, 5, hidden, 1, precision=precision, seed=0), 2, batch))
         for name, wanted in results[0].items():
             assert relative_error(results[1][name], wanted) < tolerance, name
 

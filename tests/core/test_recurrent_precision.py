@@ -87,7 +87,7 @@ def test_threads_make_no_difference_to_a_bit(hidden, batch, precision, kind):
     results = []
     for threads in (1, 2, 3, 4):
         set_num_threads(threads)
-        results.append(run_numbers(make(kind, 20, hidden, 2, precision=precision, seed=0), 9, batch))
+        results.append(run_numbers(make(kind, 20, hidden, 2, precision=precision, seed=0), 3, batch))
     for other in results[1:]:
         for name, wanted in results[0].items():
             assert other[name].tobytes() == wanted.tobytes(), name
