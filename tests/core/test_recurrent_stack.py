@@ -11,6 +11,7 @@ import pytest
 from tests.core.cells import arrays_of, every_kind, make, numbers
 from tests.reference import numerical_gradient, relative_error
 from textgru.core import GRU, LSTM, flatten, get_num_threads, set_num_threads
+from textgru.core.products import set_product_kernels
 
 NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 
@@ -172,6 +173,7 @@ def test_a_row_with_a_length_is_as_it_is_alone(kind, precision, hidden):
 
 @every_kind
 def test_lengths_give_the_same_bits_for_any_number_of_threads(kind):
+    set_product_kernels("packed")
     layer = make(kind, 16, 192, 1, seed=0)
     x, dy = numbers((20, 40, 16), 1, np.float32), numbers((20, 40, 192), 2, np.float32)
     lengths = np.random.default_rng(0).integers(1, 21, 40)
