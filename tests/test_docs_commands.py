@@ -62,7 +62,16 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     text = '("THE FERRY\n\n{}[]:,\' 0123456789")\n' + sentences(5000) + "To be, or not to bee! Once agian. Xqz\n"
     text += "".join(map(chr, range(33, 127))) + "\n"
-    for name in ("book.txt", "other.txt", "held_out.txt", "scene.txt", "texts/a.txt"):
+    for name in (
+        "book.txt",
+        "other.txt",
+        "held_out.txt",
+        "scene.txt",
+        "texts/a.txt",
+        "bible.txt",
+        "dictionary.txt",
+        "mine.txt",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     names = "emma\nolivia\nxqz\nemmma\nmargaret\nmarie\nivan\nhelga\njohn\n" * 60
