@@ -123,6 +123,12 @@ class MPIRanks(Ranks):
                 lambda sent, received: _complete(everyone.Iallgather(sent, received)),
             )
 
+    def gather(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        parts = self._everyone.gather(tuple(arrays))
+        if parts is None:
+            return tuple(arrays)
+        return tuple(np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True))
+
     def exchange(self, arrays: Sequence[np.ndarray]) -> None:
         for i, array in enumerate(arrays):
             self._machine.Bcast(array, i % self.count)
