@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
-from textgru.distributed.launch import SETTINGS
+from textgru.distributed.launch import set_up_mpi
 from textgru.entry import main
 
 
 def each_alone() -> None:
-    os.environ.update(SETTINGS)  # before MPI begins
+    set_up_mpi()
     from mpi4py import MPI
 
     import textgru.distributed.mpi

@@ -9,7 +9,7 @@ go through benchmarks/delay_line.c, which takes processor time: faster links are
 
 `training`: the steps of `textgru train` by two ranks. The prediction comes from the link's figures, and from what a
 rank computes by itself while another does the same beside it. `sums`: only adding up gradients, by any number of ranks.
-`--plain`: without the settings of Open MPI that docs/several_machines.md gives for TCP. `--first`: before all other
+`--no-overlap`: gradients are added up after the backward pass. `--plain`: without the settings of Open MPI that docs/several_machines.md gives for TCP. `--first`: before all other
 work of the machine, which would be measured too.
 """
 
@@ -179,10 +179,14 @@ def measured_link(count: int, preset: str, how: Sequence[str]) -> dict[str, floa
     return found
 
 
-def measured_steps(preset: str, steps: int, folder: Path, how: Sequence[str], precision: str) -> list[float]:
+def measured_steps(
+    preset: str, steps: int, folder: Path, how: Sequence[str], precision: str, *, overlap: bool
+) -> list[float]:
     """Seconds of a training step over the limited network, each the mean of ten."""
     run = folder / "run"
-    command = ["-m", "benchmarks.as_machines", "train", str(TEXT), "--out", str(run), "--overwrite", "--preset", preset]
+    # By themselves the ranks are of one machine, as its name is the same in all namespaces, and overlap nothing.
+    command = ["-m", "benchmarks.as_machines" if overlap else "textgru", "train", str(TEXT)]
+    command += ["--out", str(run), "--overwrite", "--preset", preset]
     command += ["--max-steps", str(steps), "--eval-every", str(steps), "--checkpoint-every", str(steps)]
     command += ["--dropout", "0", "--reduce-precision", precision]
     over_mpi(2, command, how)
@@ -202,10 +206,12 @@ def computed(preset: str, steps: int) -> float:
     return float(median(sum(slower[i : i + 10]) / 10 for i in range(0, steps - 9, 10)))
 
 
-def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: Sequence[str], precision: str) -> None:
+def training(
+    preset: str, links: Sequence[Link], steps: int, rounds: int, how: Sequence[str], precision: str, *, overlap: bool
+) -> None:
     size = gradient_bytes(preset)
     of = 2 if precision == "bf16" else 1
-    early = [piece // of for piece in early_bytes(preset)]
+    early = [piece // of for piece in early_bytes(preset)] if overlap else []
     own: list[float] = []
     found: dict[Link, list[float]] = {link: [] for link in links}
     speeds: dict[Link, list[dict[str, float]]] = {link: [] for link in links}
@@ -215,7 +221,9 @@ def training(preset: str, links: Sequence[Link], steps: int, rounds: int, how: S
             for link in links:
                 with limited(2, link, Path(folder)):
                     speeds[link].append(measured_link(2, preset, how))
-                    found[link].append(median(measured_steps(preset, steps, Path(folder), how, precision)))
+                    found[link].append(
+                        median(measured_steps(preset, steps, Path(folder), how, precision, overlap=overlap))
+                    )
     compute = median(own)
     print(f"{preset}: {size / 1e6:.2f} MB a step; a rank computes for {milliseconds(own)} ms\n")
     rows = [["Gbit/s", "ms", "rate found", "delay found", "all-reduce", "model", "", "step", "model", ""]]
@@ -268,6 +276,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--reduce-precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--no-overlap", action="store_true")
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
@@ -279,7 +288,10 @@ def main() -> None:
             sums(options.preset, links, options.machines, options.rounds, how)
         else:
             links = options.links or [link_of(text) for text in ("1", "1:0.1", "1:1", "10")]
-            training(options.preset, links, options.steps, options.rounds, how, options.reduce_precision)
+            training(
+                options.preset, links, options.steps, options.rounds, how, options.reduce_precision,
+                overlap=not options.no_overlap,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from math import ceil, log2
 from statistics import median
 
@@ -33,6 +33,7 @@ from textgru.training.trainer import Trainer
 
 MACHINES = (2, 4, 8, 16, 32, 64)
 VOCABULARY = 65
+MOST_ROWS = 100_000
 BATCH_SIZE = TrainingConfig.batch_size
 PAYLOAD = 1448 / 1514  # of a frame's bytes, as tc counts them, those that aren't headers of Ethernet, IP and TCP
 COPYING = 1.1e-9  # seconds that a CPU takes to send a byte and receive another, about: no link is faster than this
@@ -166,14 +167,15 @@ def speedups(
 def rows_needed(
     own: dict[int, float], size: int, link: Link, early: Sequence[int] = (), efficiency: float = 0.8
 ) -> int:
-    """Rows a machine, from which on 64 machines are `efficiency` times 64 as fast as one with as many rows each."""
+    """Rows a machine, from which on 64 machines are `efficiency` times 64 as fast as one with as many rows each; at most
+    MOST_ROWS."""
     row = (own[BATCH_SIZE] - own[BATCH_SIZE // 2]) / (BATCH_SIZE - BATCH_SIZE // 2)
     fixed = own[BATCH_SIZE] - row * BATCH_SIZE
-    return next(
-        rows
-        for rows in count(1)
-        if fixed + row * rows >= efficiency * step_seconds(fixed + row * rows, size, MACHINES[-1], link, early=early)
-    )
+    for rows in range(1, MOST_ROWS):
+        compute = fixed + row * rows
+        if compute >= efficiency * step_seconds(compute, size, MACHINES[-1], link, early=early):
+            return rows
+    return MOST_ROWS
 
 
 def print_predictions(computes: dict[str, dict[int, float]], links: Sequence[Link]) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # What the launchers of Open MPI, MPICH and Intel MPI, and Slurm's with --mpi=pmix, set for each process.
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PMIX = "PMIX_RANK"
-# Adding up beside the backward pass in a ring. What Open MPI takes by itself needs half as long again for the gradients
-# of a layer over 1 Gbit/s (benchmarks/limited_network.py).
+# Adding up beside the backward pass is a ring. What Open MPI takes by itself is so slow that steps take longer than with
+# no overlap (OMPI_MCA_coll_libnbc_iallreduce_algorithm=0 python -m benchmarks.limited_network --links 1).
 SETTINGS = {"OMPI_MCA_coll_libnbc_iallreduce_algorithm": "1"}
 
 
@@ -25,6 +25,12 @@ def several() -> bool:
     return "1" not in sizes and bool(sizes or PMIX in os.environ)
 
 
+def set_up_mpi() -> None:
+    """Before MPI begins: its settings, where the environment doesn't have them."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
 @functools.cache
 def ranks() -> Ranks:
     """Those that mpiexec started, or this process alone. Raises InputError if there are some and no mpi4py."""
@@ -32,8 +38,7 @@ def ranks() -> Ranks:
         from textgru.distributed.ranks import Ranks
 
         return Ranks()
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    set_up_mpi()
     try:
         from mpi4py import MPI  # noqa: F401
     except (ImportError, RuntimeError) as error:  # RuntimeError: without an MPI library
