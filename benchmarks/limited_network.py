@@ -9,8 +9,8 @@ go through benchmarks/delay_line.c, which takes processor time: faster links are
 
 `training`: the steps of `textgru train` by two ranks. The prediction comes from the link's figures, and from what a
 rank computes by itself while another does the same beside it. `sums`: only adding up gradients, by any number of ranks.
-`--no-overlap`: gradients are added up after the backward pass. `--plain`: without the settings of Open MPI that docs/several_machines.md gives for TCP. `--first`: before all other
-work of the machine, which would be measured too.
+`--no-overlap`: gradients are added up after the backward pass. `--plain`: without the settings of Open MPI that
+docs/several_machines.md gives for TCP. `--first`: before all other work of the machine, which would be measured too.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def speedups(
 def rows_needed(
     own: dict[int, float], size: int, link: Link, early: Sequence[int] = (), efficiency: float = 0.8
 ) -> int:
-    """Rows a machine, from which on 64 machines are `efficiency` times 64 as fast as one with as many rows each; at most
+    """Rows a machine, from which on 64 machines are `efficiency` times 64 as fast as one with as many rows each, or
     MOST_ROWS."""
     row = (own[BATCH_SIZE] - own[BATCH_SIZE // 2]) / (BATCH_SIZE - BATCH_SIZE // 2)
     fixed = own[BATCH_SIZE] - row * BATCH_SIZE

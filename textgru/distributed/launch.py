@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # What the launchers of Open MPI, MPICH and Intel MPI, and Slurm's with --mpi=pmix, set for each process.
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PMIX = "PMIX_RANK"
-# Adding up beside the backward pass is a ring. What Open MPI takes by itself is so slow that steps take longer than with
-# no overlap (OMPI_MCA_coll_libnbc_iallreduce_algorithm=0 python -m benchmarks.limited_network --links 1).
+# Adding up beside the backward pass is a ring. With what Open MPI takes by itself, steps take longer than without
+# overlap (OMPI_MCA_coll_libnbc_iallreduce_algorithm=0 python -m benchmarks.limited_network --links 1).
 SETTINGS = {"OMPI_MCA_coll_libnbc_iallreduce_algorithm": "1"}
 
 
