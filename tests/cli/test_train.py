@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pty
+import random
 import shutil
 import signal
 import subprocess
@@ -409,6 +410,30 @@ def test_a_training_that_got_no_better_says_so(tmp_path, cli):
     assert "no better" not in patient
     learning = cli("train", text, "--out", tmp_path / "learning", *limits, "--max-steps", 12).output
     assert "no better" not in learning
+
+
+def test_a_training_that_gets_no_better_ends_early(tmp_path, cli):
+    """After a fifth of its steps without a lower validation loss, or of its minutes; not where one may still come."""
+    text = tmp_path / "noise.txt"
+    text.write_text("".join(random.Random(1).choices("abcdefgh", k=3000)))
+
+    def ending(name, *given):
+        out = tmp_path / name
+        learns_by_heart = "--hidden-size", 64, "--lr", 0.02, "--warmup", 0, "--dropout", 0
+        screen = cli("train", text, "--out", out, *SMALL, *learns_by_heart, *given).output
+        return screen, json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+
+    screen, end = ending("early", "--max-steps", 400)
+    assert end["reason"] == "out of patience"
+    assert end["step"] == end["best"] + 80 < 400
+    assert f"early      no lower validation loss since step {end['best']}; --patience 20 would have gone on" in screen
+    for name, given in (("patient", ("--patience", 20)), ("cosine", ("--schedule", "cosine"))):
+        screen, end = ending(name, "--max-steps", 400, *given)
+        assert (end["reason"], end["step"]) == ("finished", 400)
+        assert "early" not in screen
+    _, end = ending("minutes", "--max-minutes", 0.1, "--epochs", 1e6)
+    assert end["reason"] == "out of patience"
+    assert end["seconds"] < 6 * 0.75
 
 
 def test_the_same_text_is_encoded_once(text_file, tmp_path, cli):

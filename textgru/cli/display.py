@@ -175,6 +175,8 @@ class PlainDisplay:
         if end.reason == "finished" and self._worse >= MANY_WORSE:
             sooner = f"with --patience {MANY_WORSE} it would have ended sooner"
             self.line(f"no better  in the last {self._worse} evaluations; {sooner}")
+        if end.reason == "out of patience":
+            self.line(f"early      no lower validation loss since step {best.step:,}; --patience 20 would have gone on")
         self.line(f"saved in   {out}; write with: textgru sample {as_argument(out)}")
         if self.stopped:
             self.line(f"go on with: textgru train --resume {as_argument(out)}")

@@ -31,8 +31,9 @@ class TrainingConfig:
     `learning_rate`); "plateau", it is halved, down to `min_lr`, whenever two evaluations in a row bring no lower
     validation loss. Training ends at the first of `epochs`, `max_steps` and `max_minutes` (wall clock, evaluation
     included) that is given; without epochs and steps after 20 epochs at the latest, or with minutes after 60, and with
-    none of the three after 20 million tokens if that is sooner; and after `patience` evaluations in a row without a
-    lower validation loss, where that is given. `eval_every` counts steps; by default there are twenty evaluations. The
+    none of the three after 20 million tokens if that is sooner. It ends early after `patience` evaluations in a row
+    without a lower validation loss; or, with neither `patience` nor `eval_every` and a constant learning rate, once a
+    fifth of the training has brought none. `eval_every` counts steps; by default there are twenty evaluations. The
     weights that are evaluated and saved are a moving average (textgru.core.WeightAverage), of about the last tenth of
     the steps, or of the last 1 / (1 - `ema_decay`) if those are fewer; with 0 they are the last ones. `precision` is
     that of the products of training steps: "fp32", "bf16" (textgru.core.parameters.Layer), or "auto", bf16 where the
@@ -54,7 +55,11 @@ class TrainingConfig:
     patience: Annotated[
         int | None,
         Range(1, MOST_STEPS),
-        Help("End after this many evaluations without a lower validation loss.", "How long"),
+        Help(
+            "End after this many evaluations without a lower validation loss.",
+            "How long",
+            default="a fifth of the training",
+        ),
     ] = None
     optimizer: Annotated[
         Literal["muon", "adamw"],

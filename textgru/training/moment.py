@@ -18,6 +18,7 @@ class Moment:
     checkpoint_due: bool
     finished: bool
     stop: bool
+    fruitless: bool = False  # a good part of the training has brought no lower validation loss
 
     @property
     def evaluates(self) -> bool:
@@ -30,11 +31,13 @@ class Moment:
         stopped hasn't had it."""
         return self.stop and not (self.due or self.finished)
 
-    def ending(self, *, out_of_patience: bool) -> Ending | None:
-        """Why the training ends here, if it does. `out_of_patience`: too many evaluations were no better."""
+    def ending(self, *, without_progress: int, patience: int | None) -> Ending | None:
+        """Why the training ends here, if it does. `without_progress`: so many evaluations were no better, up to the one
+        that belongs to this moment; `patience`: how many may be."""
         if self.finished:
             return "finished"
-        if self.due and out_of_patience:
+        waited = without_progress >= patience if patience is not None else self.fruitless and without_progress > 0
+        if self.due and waited:
             return "out of patience"
         return "stopped" if self.stop else None
 

@@ -30,6 +30,7 @@ from textgru.training.trainer_state import Facts, Progress, set_generator
 from textgru.typed import read_fields
 
 DEFAULT_EVALUATIONS = 20
+FRUITLESS = 0.2  # of the training
 LOOKED_AT = 2049  # tokens that tell whether weights have a finite loss
 PLATEAU_EVALUATIONS = 2
 
@@ -189,7 +190,7 @@ class Trainer:
                 yield self._save_checkpoint()
             if moment.evaluates:
                 yield self._evaluate(moment)
-            ending = moment.ending(out_of_patience=self._out_of_patience)
+            ending = moment.ending(without_progress=self._made.without_progress, patience=self.config.patience)
             if moment.saves_last(ending):
                 yield self._save_checkpoint()
         assert self.best is not None
@@ -292,8 +293,18 @@ class Trainer:
         out_of_time = limit is not None and now - self._started + needed > limit
         return Moment(
             progress=progress, due=due, checkpoint_due=checkpoint_due, finished=progress >= 1 or out_of_time,
-            stop=self._stop,
+            stop=self._stop, fruitless=self._is_fruitless(progress),
         )  # fmt: skip
+
+    def _is_fruitless(self, progress: float) -> bool:
+        """Whether so much of the training has brought no lower validation loss that it may end, where nothing is said
+        of how long to wait. A learning rate that falls later may still bring one."""
+        config, best = self.config, self.best
+        if best is None or config.eval_every is not None or config.schedule != "constant":
+            return False
+        limit = self._time_limit()
+        at_best = max(best.step / self.max_steps, best.seconds / limit if limit is not None else 0.0)
+        return round(progress - at_best, 9) >= FRUITLESS
 
     def _evaluate(self, moment: Moment) -> EvaluationEvent:
         """Measures the weights in use, and saves them if they are the best."""
@@ -318,10 +329,6 @@ class Trainer:
         made.without_progress, made.waited = (0, 0) if event.best else (made.without_progress + 1, made.waited + 1)
         if self.config.schedule == "plateau" and made.waited >= PLATEAU_EVALUATIONS:
             made.halvings, made.waited = made.halvings + 1, 0
-
-    @property
-    def _out_of_patience(self) -> bool:
-        return self.config.patience is not None and self._made.without_progress >= self.config.patience
 
     def _save_checkpoint(self) -> CheckpointEvent:
         begin = perf_counter()
