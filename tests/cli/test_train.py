@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -434,6 +435,17 @@ def test_a_training_that_gets_no_better_ends_early(tmp_path, cli):
     _, end = ending("minutes", "--max-minutes", 0.1, "--epochs", 1e6)
     assert end["reason"] == "out of patience"
     assert end["seconds"] < 6 * 0.75
+
+
+def test_the_plan_says_how_often_the_text_will_be_read(text_file, tmp_path, cli):
+    """Where that is the minutes, not the steps."""
+    said = r"training .* or {} minutes, about [0-9.]+ epochs, whichever is sooner"
+    few, many = (
+        cli("train", text_file, "--out", tmp_path / "run", "--preset", "medium", "--max-minutes", minutes, "--dry-run")
+        for minutes in (0.05, 5000)
+    )
+    assert re.search(said.format("0.05"), few.output)
+    assert "5000 minutes, whichever is sooner" in many.output
 
 
 def test_the_same_text_is_encoded_once(text_file, tmp_path, cli):

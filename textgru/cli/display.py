@@ -119,9 +119,11 @@ class PlainDisplay:
             f"{plan.parameters:,} parameters, about {plan.memory_bytes / 1e6:,.0f} MB to train"
         )
         self._guess, self._learning_rate = log(plan.vocab_size), plan.learning_rate
-        limits = [f"{plan.steps:,} steps ({plan.steps / plan.steps_per_epoch:.3g} epochs)"]
+        epochs = plan.steps / plan.steps_per_epoch
+        limits = [f"{plan.steps:,} steps ({epochs:.3g} epochs)"]
         if plan.max_minutes is not None:
-            limits.append(f"{plan.max_minutes:g} minutes, whichever is sooner")
+            expected = f", about {plan.expected_epochs:.2g} epochs" if plan.expected_epochs < 0.95 * epochs else ""
+            limits.append(f"{plan.max_minutes:g} minutes{expected}, whichever is sooner")
         threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
         if not has_openmp():
             threads += " (this build has no OpenMP)"

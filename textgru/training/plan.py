@@ -9,7 +9,8 @@ from textgru.model.config import NetworkConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is going to do. `steps` is the most there will be; `memory_bytes` is an estimate."""
+    """What a training is going to do. `steps` is the most there will be; `memory_bytes`, and how often the text will be
+    read, `expected_epochs`, are estimates."""
 
     preset: str | None
     network: NetworkConfig
@@ -23,6 +24,7 @@ class Plan:
     memory_bytes: int
     steps_per_epoch: int
     steps: int
+    expected_epochs: float
     max_minutes: float | None
     precision: str
     threads: int

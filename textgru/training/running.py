@@ -21,7 +21,7 @@ from textgru.runs.run import Run
 from textgru.runs.writer import RunWriter
 from textgru.text.corpus import Corpus
 from textgru.text.tokenizer import Tokenizer
-from textgru.training.defaults import Settings
+from textgru.training.defaults import Settings, tokens_to_read
 from textgru.training.events import EndEvent, EvaluationEvent, RunEvent, SampleEvent, StepEvent
 from textgru.training.following import lead
 from textgru.training.plan import Plan
@@ -111,6 +111,7 @@ class RunningTraining:
             memory_bytes=network.training_bytes(config.batch_size, config.seq_length),
             steps_per_epoch=self.trainer.batches.steps_per_epoch,
             steps=self.trainer.max_steps,
+            expected_epochs=tokens_to_read(config, network, len(self.corpus.train)) / len(self.corpus.train),
             max_minutes=config.max_minutes,
             precision=config.precision,
             threads=get_num_threads(),
