@@ -67,7 +67,8 @@ def test_every_option_stands_under_a_heading(cli):
 def test_the_options_reach_the_run(cli, text_file, tmp_path):
     options = (
         "--tokenizer bpe --vocab-size 300 --hidden-size 12 --num-layers 2 --dropout 0.25 --input-dropout 0.1 "
-        "--variational-dropout --tie-weights --batch-size 4 --seq-length 8 --optimizer muon --lr 0.01 --min-lr 0.002 "
+        "--variational-dropout --weight-dropout 0.25 --tie-weights --batch-size 4 --seq-length 8 "
+        "--optimizer muon --lr 0.01 --min-lr 0.002 "
         "--schedule plateau --patience 7 --warmup 3 --weight-decay 0.5 --grad-clip 2 --ema-decay 0.9 --state-reset 0.1 "
         "--teacher-weight 0.25 "
         "--epochs 5 --max-steps 6 --max-minutes 9 --val-fraction 0.2 --eval-every 2 --checkpoint-every 3 "
@@ -77,7 +78,7 @@ def test_the_options_reach_the_run(cli, text_file, tmp_path):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["network"] == {
         "cell": "gru", "vocab_size": 300, "embedding_size": 12, "hidden_size": 12, "num_layers": 2, "dropout": 0.25,
-        "input_dropout": 0.1, "variational_dropout": True, "tie_weights": True,
+        "input_dropout": 0.1, "variational_dropout": True, "weight_dropout": 0.25, "tie_weights": True,
     }  # fmt: skip
     assert config["training"] == {
         "batch_size": 4, "seq_length": 8, "optimizer": "muon", "learning_rate": 0.01, "min_lr": 0.002,

@@ -1,5 +1,6 @@
 """The results of all cells: against the reference, golden vectors and PyTorch, for any threads and instruction set."""
 
+import copy
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from tests.core.cells import arrays_of, every_cell, every_kind, make, numbers, run, run_numbers, state
 from tests.reference import recurrent, relative_error
 from textgru.core import GRU, LSTM, set_num_threads, simd
+from textgru.core._support.dropout import dropout
 from textgru.core.products import set_product_kernels
 
 SIZES = [1, 3, 17, 65]
@@ -271,6 +273,36 @@ def test_dropout_acts_between_layers_only_while_training(kind):
     np.testing.assert_array_equal(single.forward(x)[0], single.forward(x, training=False)[0])
 
 
+@every_kind
+@both_dtypes
+@pytest.mark.parametrize("hidden", SIZES)
+def test_weight_dropout_is_that_of_the_recurrent_weights(hidden, dtype, kind):
+    """The same as a layer that has what is left of them, one mask a pass; for any number of threads."""
+    x, dy = numbers((7, 5, 4), 1, dtype), numbers((7, 5, hidden), 2, dtype)
+    found = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        layer, plain = (make(kind, 4, hidden, 2, weight_dropout=p, dtype=dtype, seed=3) for p in (0.3, 0.0))
+        whole = layer.parameters["weight_hh_l0"].copy()
+        keys = copy.deepcopy(layer.dropout_rng).integers(0, 2**64, 2, np.uint64)
+        for number, key in enumerate(keys):
+            dropout(plain.parameters[f"weight_hh_l{number}"].reshape(-1), 0.3, int(key))
+        y, _ = layer.forward(x)
+        found.append(y)
+        np.testing.assert_array_equal(y, plain.forward(x)[0])
+        np.testing.assert_array_equal(layer.backward(dy)[0], plain.backward(dy)[0])
+        for number, key in enumerate(keys):
+            name = f"weight_hh_l{number}"
+            wanted = plain.gradients[name].copy()
+            dropout(wanted.reshape(-1), 0.3, int(key))
+            np.testing.assert_array_equal(layer.gradients[name], wanted)
+        np.testing.assert_array_equal(layer.parameters["weight_hh_l0"], whole)
+        inferred = make(kind, 4, hidden, 2, dtype=dtype, seed=3).forward(x, training=False)[0]
+        np.testing.assert_array_equal(layer.forward(x, training=False)[0], inferred)
+    for y in found[1:]:
+        np.testing.assert_allclose(y, found[0], rtol=1e-5, atol=1e-6)
+
+
 def test_parameters_are_writable_in_place_and_cannot_be_replaced():
     gru = GRU(2, 3, seed=0)
     x = np.ones((1, 1, 2), np.float32)
@@ -369,6 +401,7 @@ def test_backward_needs_a_forward_pass():
         ((3, 2.5), TypeError, "hidden_size: expected an integer, got 2.5"),
         ((3, 5, -1), ValueError, "num_layers"),
         ((3, 5, 1, {"dropout": 1.0}), ValueError, "dropout: expected 0 <= dropout < 1"),
+        ((3, 5, 1, {"weight_dropout": -0.1}), ValueError, "weight_dropout: expected 0 <= weight_dropout < 1"),
         ((3, 5, 1, {"dtype": np.float16}), TypeError, "dtype: expected float32 or float64, got float16"),
     ],
     ids=str,

@@ -80,10 +80,11 @@ def test_lookup_gradients(rows, batch, kind):
         assert relative_error(gradients[name], numerical_gradient(loss, array)) < TOLERANCE, name
 
 
+@pytest.mark.parametrize("drops", [{"dropout": 0.4}, {"weight_dropout": 0.4}, {"dropout": 0.2, "weight_dropout": 0.3}])
 @every_cell
-def test_dropout_gradients(kind):
-    """The mask of the backward pass is the one of the forward pass."""
-    layer = make(kind, 3, 6, 3, dropout=0.4, dtype=np.float64, seed=5)
+def test_dropout_gradients(kind, drops):
+    """The masks of the backward pass are those of the forward pass."""
+    layer = make(kind, 3, 6, 3, **drops, dtype=np.float64, seed=5)
     x, dy = numbers((4, 3, 3), 1), numbers((4, 3, 6), 2)
     state = layer.dropout_rng.bit_generator.state
 

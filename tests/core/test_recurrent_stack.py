@@ -114,7 +114,7 @@ def test_random_configurations_agree_with_pytorch(seed):
 def test_gradients_of_residual_and_layer_norm_are_those_of_finite_differences(kind, lengths, bidirectional):
     layer = make(
         kind, 4, 4, 3, residual=True, layer_norm=True, bidirectional=bidirectional, dropout=0.3,
-        variational_dropout=bidirectional, dtype=np.float64, seed=0,
+        variational_dropout=bidirectional, weight_dropout=0.2, dtype=np.float64, seed=0,
     )  # fmt: skip
     for name, array in layer.parameters.items():
         if name.startswith("norm_"):

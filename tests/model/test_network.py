@@ -24,6 +24,7 @@ CONFIGS = [
     NetworkConfig(6, embedding_size=4, hidden_size=4, dropout=0.3, input_dropout=0.4, tie_weights=True),
     NetworkConfig(4, 3, 5, 3, dropout=0.4, input_dropout=0.3, variational_dropout=True),
     NetworkConfig(7, embedding_size=3, hidden_size=4, num_layers=2, dropout=0.2, cell="lstm"),
+    NetworkConfig(5, embedding_size=3, hidden_size=5, num_layers=2, dropout=0.2, weight_dropout=0.3),
     NetworkConfig(7, embedding_size=5, hidden_size=5, num_layers=2, tie_weights=True, cell="rnn"),
 ]
 
@@ -209,6 +210,7 @@ def test_parameter_shapes_are_those_of_the_network():
         ({"dropout": 1}, "dropout"),
         ({"input_dropout": -0.1}, "input_dropout"),
         ({"variational_dropout": 1}, "variational_dropout"),
+        ({"weight_dropout": 1.0}, "weight_dropout"),
         ({"tie_weights": True, "embedding_size": 3}, "tie_weights"),
     ],
     ids=str,

@@ -42,6 +42,8 @@ def described(network: NetworkConfig) -> str:
         words += f", dropout {network.dropout:g}"
     if network.input_dropout:
         words += f", input dropout {network.input_dropout:g}"
+    if network.weight_dropout:
+        words += f", weight dropout {network.weight_dropout:g}"
     return words + (", one mask a sequence" if network.variational_dropout else "")
 
 

@@ -41,8 +41,10 @@ class Recurrent(Stack, Generic[State]):
     T steps, B rows of a batch, I = input_size, H = hidden_size, L = num_layers. `bias=False` leaves out both biases.
     `dropout` is the probability of an element of a layer's output, except the last layer's, being zero on its way to
     the next layer while training; with `variational_dropout` it is one mask for all steps of a row of the batch (Gal
-    and Ghahramani 2016, arXiv:1512.05287, section 4; on the recurrence itself there is none). `precision` "bf16" rounds
-    the inputs of all products of a training pass to bfloat16 (Layer.precision).
+    and Ghahramani 2016, arXiv:1512.05287, section 4). `weight_dropout` is the probability of an element of weight_hh
+    being zero throughout a training pass, the others being 1 / (1 - weight_dropout) as large (Merity et al. 2018,
+    arXiv:1708.02182, section 2). `precision` "bf16" rounds the inputs of all products of a training pass to bfloat16
+    (Layer.precision).
 
     `batch_first=True`: x, y, dx and dy are (B, T, -), states stay (L, B, H). `bidirectional=True`: each layer reads its
     input in both directions, with D = 2 instead of 1 sets of weights, the second named as weight_ih_l0_reverse; y is
@@ -74,6 +76,7 @@ class Recurrent(Stack, Generic[State]):
         bidirectional: bool = False,
         dropout: float = 0.0,
         variational_dropout: bool = False,
+        weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
         precision: str = "fp32",
@@ -89,6 +92,7 @@ class Recurrent(Stack, Generic[State]):
         self.residual, self.layer_norm = check_flag("residual", residual), check_flag("layer_norm", layer_norm)
         self.dropout = check_probability("dropout", dropout)
         self.variational_dropout = check_flag("variational_dropout", variational_dropout)
+        self.weight_dropout = check_probability("weight_dropout", weight_dropout)
         rng = check_seed(seed)
         rows = len(self.cell.gates) * self.hidden_size
         directions, width = self._directions, self._directions * self.hidden_size

@@ -17,6 +17,7 @@ from textgru.core._sequence.states import check_states
 from textgru.core._support.alone import alone
 from textgru.core._support.cell import Cell
 from textgru.core._support.checks import check_apart, check_array, check_index, check_probability
+from textgru.core._support.dropout import dropout as drop_elements
 from textgru.core._support.lookup import gather, scatter_add
 from textgru.core._support.sums import column_sums
 from textgru.core._support.workspace import Workspace
@@ -37,6 +38,8 @@ class RowsPass:
     keys: list[int]  # of the dropout masks, one for each layer but the last
     dropout: float
     variational: bool
+    weight_keys: list[int]  # of the masks of weight_hh, one for each layer, or none
+    weight_dropout: float
 
 
 class Stack(Layer):
@@ -52,6 +55,7 @@ class Stack(Layer):
     bidirectional: bool
     dropout: float
     variational_dropout: bool
+    weight_dropout: float = 0.0
     dropout_rng: np.random.Generator
     _pass: Any  # RowsPass, or textgru.core._sequence.composed_stack.StackPass
     _parts: tuple[Any, ...] = ()  # of a composed stack: its layers, each in its directions
@@ -92,11 +96,15 @@ class Stack(Layer):
         # Projecting the table once and looking rows up is cheaper where the table is smaller than the batch.
         projected_table = index is not None and 2 * x.shape[0] <= rows
         dropout, variational = check_probability("dropout", self.dropout), bool(self.variational_dropout)
+        weight_dropout = check_probability("weight_dropout", self.weight_dropout)
         keys: list[int] = []
+        weight_keys: list[int] = []
         if training:
             self._pass = None
             if dropout:
-                keys = [int(key) for key in self.dropout_rng.integers(0, 2**64, self.num_layers - 1, np.uint64)]
+                keys = self._new_keys(self.num_layers - 1)
+            if weight_dropout:
+                weight_keys = self._new_keys(self.num_layers)
         last = tuple(np.empty((self.num_layers, batch, hidden), self.dtype) for _ in cell.states)
         source = x
         if index is not None and not projected_table:
@@ -107,6 +115,9 @@ class Stack(Layer):
             b_hh = self.parameters[f"bias_hh_l{layer}"] if self.bias else self._zeros
             w_hh = self._recurrent_weight(layer)
             check_array(f"bias_hh_l{layer}", b_hh, self.dtype, (len(w_hh),))
+            if weight_keys:
+                whole, w_hh = w_hh, self._dropped_weight(layer)
+                drop_elements(w_hh.reshape(-1), weight_dropout, weight_keys[layer], source=whole.reshape(-1))
             projected = work.get("projected", source.shape[0], len(cell.gates) * hidden)
             products.multiply(source, self.parameters[f"weight_ih_l{layer}"].T, projected, bias=b_ih)
             arrays = self._layer_states(layer, order, work)
@@ -124,7 +135,9 @@ class Stack(Layer):
                 order.drop(dropped, dropout, keys[layer], variational=variational, source=source)
                 source = dropped
         if training:
-            self._pass = RowsPass(order, x, index, projected_table, keys, dropout, variational)
+            self._pass = RowsPass(
+                order, x, index, projected_table, keys, dropout, variational, weight_keys, weight_dropout
+            )
         return order.states(arrays[0]), last
 
     @alone
@@ -163,7 +176,11 @@ class Stack(Layer):
             dtable = None
             if layer == 0 and done.projected_table:
                 dtable = work.get("projected", x.shape[0], len(self.cell.gates) * hidden)
-            self._backward_layer(layer, order, dy, kept, tuple(array[layer] for array in first), index, dtable)
+            w_hh = self._dropped_weight(layer) if done.weight_keys else self._recurrent_weight(layer)
+            self._backward_layer(layer, order, dy, kept, w_hh, tuple(array[layer] for array in first), index, dtable)
+            if done.weight_keys:
+                dw_hh = self.gradients[f"weight_hh_l{layer}"]
+                drop_elements(dw_hh.reshape(-1), done.weight_dropout, done.weight_keys[layer])
             if layer:
                 below = order.states(work.get(f"h_l{layer - 1}", rows + batch, hidden))
                 if keys:
@@ -206,6 +223,7 @@ class Stack(Layer):
         order: RowOrder,
         dy: np.ndarray,
         kept: np.ndarray,
+        w_hh: np.ndarray,
         d_states: tuple[np.ndarray, ...],
         index: np.ndarray | None,
         dtable: np.ndarray | None,
@@ -218,7 +236,7 @@ class Stack(Layer):
         small = dtable is not None and SMALL_TABLE * len(dtable) <= order.rows
         sums, sums_from = work.get("sums", cell.kept * hidden), 0 if dtable is None else gates
         states = self._layer_states(layer, order, work)
-        w_hh, dw_hh = self._recurrent_weight(layer), self.gradients[f"weight_hh_l{layer}"]
+        dw_hh = self.gradients[f"weight_hh_l{layer}"]
         table = dtable if small else None
         backward(
             LayerBackward(
@@ -253,6 +271,14 @@ class Stack(Layer):
         shape = (len(self.cell.gates) * self.hidden_size, self.hidden_size)
         check_array(f"weight_hh_l{layer}", weight, self.dtype, shape)
         return weight
+
+    def _dropped_weight(self, layer: int) -> np.ndarray:
+        """What weight dropout leaves of weight_hh, from the forward pass to the backward pass."""
+        return self._workspace.get(f"weight_hh_l{layer}", *self.parameters[f"weight_hh_l{layer}"].shape)
+
+    def _new_keys(self, count: int) -> list[int]:
+        """Of masks."""
+        return [int(key) for key in self.dropout_rng.integers(0, 2**64, count, np.uint64)]
 
     def _layer_states(self, layer: int, order: RowOrder, work: Workspace) -> tuple[np.ndarray, ...]:
         """A layer's states (N + B, H), before the first step and after each."""

@@ -27,6 +27,7 @@ class NetworkConfig:
     `cell` is what the recurrent layers are made of (textgru.core.GRU, LSTM, RNN). `embedding_size` and `hidden_size`
     are widths. While training, `dropout` falls on every layer's output and
     `input_dropout` on the embedding; with `variational_dropout` the mask is the same at all steps of a sequence.
+    `weight_dropout` falls on the weights of the recurrence, weight_hh, with a mask for a whole step of training.
     `tie_weights` uses the embedding as the output layer's weight, and needs the two widths to be equal.
     """
 
@@ -51,6 +52,11 @@ class NetworkConfig:
         float, Range(0, 1, below=True), Help("Dropout on the embedding.", "Network", default="0")
     ] = 0.0
     variational_dropout: Annotated[bool, Help("One dropout mask for all steps of a sequence.", "Network")] = False
+    weight_dropout: Annotated[
+        float,
+        Range(0, 1, below=True),
+        Help("Dropout on the recurrent weights.", "Network", default="by the passes over the text"),
+    ] = 0.0
     tie_weights: Annotated[bool, Help("Use the embedding as the output layer's weight.", "Network")] = False
     cell: Annotated[Literal["gru", "lstm", "rnn"], Help("What the recurrent layers are made of.", "Network")] = "gru"
 

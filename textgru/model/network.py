@@ -61,6 +61,7 @@ class Network:
             config.num_layers,
             dropout=config.dropout,
             variational_dropout=config.variational_dropout,
+            weight_dropout=config.weight_dropout,
             dtype=dtype,
             seed=rng,
         )

@@ -30,7 +30,8 @@ from textgru.runs.records import ConfigRecord, Scores
 from textgru.text.tokenizer import Tokenizer
 from textgru.typed import MismatchError, read_fields, read_json, shown
 
-LATER_SETTINGS = {"input_dropout", "variational_dropout"}  # of the network, that not every run of format 1 has
+# Of the network, that not every run of format 1 has.
+LATER_SETTINGS = {"input_dropout", "variational_dropout", "weight_dropout"}
 LARGEST_CONFIG = 1 << 24  # bytes
 
 

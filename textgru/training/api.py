@@ -44,6 +44,7 @@ def train(
     dropout: float | None = None,
     input_dropout: float | None = None,
     variational_dropout: bool | None = None,
+    weight_dropout: float | None = None,
     tie_weights: bool | None = None,
     cell: Literal["gru", "lstm", "rnn"] | None = None,
     max_minutes: float | None = None,

@@ -16,7 +16,7 @@ from textgru.text.spooling import SpooledFile
 from textgru.text.tokenizer import Tokenizer
 
 MOST_UNKNOWN = 0.1  # of a text's tokens may be unknown, unless more are allowed
-NOT_OF_THE_WEIGHTS = ("dropout", "input_dropout", "variational_dropout")  # of a network
+NOT_OF_THE_WEIGHTS = ("dropout", "input_dropout", "variational_dropout", "weight_dropout")  # of a network
 
 
 def shape_of(run: Run, wanted: dict[str, Any], preset: str | None) -> dict[str, Any]:

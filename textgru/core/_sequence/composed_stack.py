@@ -52,6 +52,8 @@ def forward_stack(
     stack._check_states("h_0", h_0s, batch)
     drops, variational = check_probability("dropout", stack.dropout), bool(stack.variational_dropout)
     keys: list[int] = []
+    for part in stack._parts:
+        part.weight_dropout, part.dropout_rng = stack.weight_dropout, stack.dropout_rng
     if training:
         stack._pass = None
         check_apart("x", x, gradients=stack._flat.gradients)
