@@ -21,7 +21,7 @@ from tests.texts import sentences
 pytestmark = pytest.mark.mpi
 
 STEPS = ("--max-steps", 12, "--eval-every", 4, "--precision", "fp32", "--threads", 1, *SMALL)
-DROPOUT = ("--num-layers", 2, "--dropout", 0.2, "--input-dropout", 0.1)
+DROPOUT = ("--num-layers", 2, "--dropout", 0.2, "--input-dropout", 0.1, "--weight-dropout", 0.2)
 # As root too, and more ranks than cores; for Open MPI, others don't know it.
 ALLOWED = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
