@@ -15,6 +15,8 @@ from textgru.training.config import TrainingConfig
 from textgru.training.presets import PRESETS, Preset
 
 TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
+WEIGHTS_A_TOKEN = 2  # of the text, up to which it does: with more it learns the text by heart
+WEIGHT_DROPOUT, FEW_PASSES = 0.1, 8  # from this many passes over the text
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MUON_UNITS = 256  # a layer, up to which Muon learns more in the same time
 MINUTES = 5.0  # the time that is reckoned with where none is given
@@ -40,9 +42,9 @@ def resolve(
     """The settings in full: those given (fields of NetworkConfig and TrainingConfig), and what follows for the others.
 
     The network is that of the preset; where neither it nor a size is given, the largest preset that can read enough of
-    the text in the time there is. Embedding and hidden size are the same where weights are tied. Dropout follows from
-    how often the text will be read, learning rate and optimizer from the hidden size. Raises InputError for values that
-    can't be.
+    the text in the time there is. Embedding and hidden size are the same where weights are tied. Both kinds of dropout
+    follow from how often the text will be read, unless one of them is given: then the other is 0. Learning rate and
+    optimizer follow from the hidden size. Raises InputError for values that can't be.
     """
     config = TrainingConfig(**training)
     config = replace(config, precision=choose_precision(config.precision))
@@ -54,11 +56,12 @@ def resolve(
     if shape.get("tie_weights") is True and "embedding_size" not in network:
         shape["embedding_size"] = shape.get("hidden_size", NetworkConfig.hidden_size)
     complete = NetworkConfig(vocab_size, **shape)
-    if "dropout" not in network:
-        passes = tokens_to_read(config, complete, train_tokens) / train_tokens
-        complete = replace(complete, dropout=default_dropout(complete, train_tokens, passes))
     if "optimizer" not in training and complete.hidden_size <= MUON_UNITS:
         config = replace(config, optimizer="muon")
+    if not network.keys() & {"dropout", "weight_dropout"}:
+        passes = tokens_to_read(config, complete, train_tokens) / train_tokens
+        dropout = default_dropout(complete, train_tokens, passes)
+        complete = replace(complete, dropout=dropout, weight_dropout=default_weight_dropout(passes))
     if "learning_rate" not in training:
         rate = default_learning_rate(complete.hidden_size)
         config = replace(config, learning_rate=max(rate, config.min_lr or 0.0))
@@ -71,14 +74,15 @@ def check(network: Mapping[str, Any], training: Mapping[str, Any], preset: str |
 
 
 def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, cell: Any = NetworkConfig.cell) -> str:
-    """The largest preset that can read enough tokens in the time there is; of several layers only where they need
-    little dropout."""
+    """The largest preset that can read enough tokens in the time there is, of a text that is long enough for it; of
+    several layers only where they need little dropout."""
     chosen = "tiny"
     for name, preset in PRESETS.items():
         network = NetworkConfig(vocab_size, **asdict(preset), cell=cell)
         tokens = tokens_to_read(config, network, train_tokens)
         dropout = default_dropout(network, train_tokens, tokens / train_tokens)
-        enough = tokens >= TOKENS_A_WEIGHT * network.multiplied_weights()
+        weights = network.multiplied_weights()
+        enough = tokens >= TOKENS_A_WEIGHT * weights and train_tokens * WEIGHTS_A_TOKEN >= weights
         if enough and (preset.num_layers == 1 or dropout <= DEEP_DROPOUT):
             chosen = name
     return chosen
@@ -88,6 +92,11 @@ def default_dropout(network: NetworkConfig, train_tokens: int, passes: float) ->
     """Dropout where none is given: the more, the more often the text is read and the larger the network is for it."""
     exposure = passes * network.multiplied_weights() / train_tokens
     return round(min(0.5, 0.15 * log2(max(exposure, 5) / 5)), 1)
+
+
+def default_weight_dropout(passes: float) -> float:
+    """Dropout on the recurrent weights where none is given. It slows learning down at first."""
+    return WEIGHT_DROPOUT if passes >= FEW_PASSES else 0.0
 
 
 def default_learning_rate(hidden_size: int) -> float:
