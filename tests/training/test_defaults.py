@@ -42,7 +42,7 @@ def test_a_short_text_gets_no_large_network_however_long_it_takes():
 def test_several_layers_only_where_the_text_is_long_enough_to_need_little_dropout():
     time = {"max_minutes": 500}
     short, long = settings(training=time), settings(training=time, tokens=30_000_000)
-    assert (short.preset, short.network.dropout) == ("medium", 0.5)
+    assert (short.preset, short.network.dropout, short.network.weight_dropout) == ("medium", 0.4, 0.1)
     assert (long.preset, long.network.num_layers) == ("large", 2)
     assert long.network.dropout <= 0.1
 

@@ -60,8 +60,8 @@ def resolve(
         config = replace(config, optimizer="muon")
     if not network.keys() & {"dropout", "weight_dropout"}:
         passes = tokens_to_read(config, complete, train_tokens) / train_tokens
-        dropout = default_dropout(complete, train_tokens, passes)
-        complete = replace(complete, dropout=dropout, weight_dropout=default_weight_dropout(passes))
+        dropout, weight_dropout = default_dropouts(complete, train_tokens, passes)
+        complete = replace(complete, dropout=dropout, weight_dropout=weight_dropout)
     if "learning_rate" not in training:
         rate = default_learning_rate(complete.hidden_size)
         config = replace(config, learning_rate=max(rate, config.min_lr or 0.0))
@@ -80,7 +80,7 @@ def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, ce
     for name, preset in PRESETS.items():
         network = NetworkConfig(vocab_size, **asdict(preset), cell=cell)
         tokens = tokens_to_read(config, network, train_tokens)
-        dropout = default_dropout(network, train_tokens, tokens / train_tokens)
+        dropout = dropout_alone(network, train_tokens, tokens / train_tokens)
         weights = network.multiplied_weights()
         enough = tokens >= TOKENS_A_WEIGHT * weights and train_tokens * WEIGHTS_A_TOKEN >= weights
         if enough and (preset.num_layers == 1 or dropout <= DEEP_DROPOUT):
@@ -88,15 +88,18 @@ def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, ce
     return chosen
 
 
-def default_dropout(network: NetworkConfig, train_tokens: int, passes: float) -> float:
-    """Dropout where none is given: the more, the more often the text is read and the larger the network is for it."""
+def default_dropouts(network: NetworkConfig, train_tokens: int, passes: float) -> tuple[float, float]:
+    """Dropout and weight dropout where neither is given. Weight dropout slows learning down at first, and lets a
+    network learn for longer: beside it the other begins at twice the exposure."""
+    if passes < FEW_PASSES:
+        return dropout_alone(network, train_tokens, passes), 0.0
+    return dropout_alone(network, train_tokens, passes / 2), WEIGHT_DROPOUT
+
+
+def dropout_alone(network: NetworkConfig, train_tokens: int, passes: float) -> float:
+    """Dropout where it is the only kind: the more, the more often the text is read and the larger the network is."""
     exposure = passes * network.multiplied_weights() / train_tokens
     return round(min(0.5, 0.15 * log2(max(exposure, 5) / 5)), 1)
-
-
-def default_weight_dropout(passes: float) -> float:
-    """Dropout on the recurrent weights where none is given. It slows learning down at first."""
-    return WEIGHT_DROPOUT if passes >= FEW_PASSES else 0.0
 
 
 def default_learning_rate(hidden_size: int) -> float:
