@@ -15,7 +15,7 @@ TOKENS = np.tile(np.array([1, 4, 2, 0, 3], np.uint8), 80)
 
 
 def network(dropout=0.3):
-    return Network(NetworkConfig(5, 6, 12, 2, dropout=dropout, input_dropout=dropout), seed=1)
+    return Network(NetworkConfig(5, 6, 12, 2, dropout=dropout, input_dropout=dropout, weight_dropout=dropout), seed=1)
 
 
 def test_a_rate_of_nothing_is_the_loss_of_one_walk():
@@ -45,7 +45,7 @@ def test_the_network_itself_stays_as_it_is():
     follow_text(copy, TOKENS)
     np.testing.assert_array_equal(one.parameters.values, before)
     assert (copy.parameters.values != before).mean() > 0.5
-    assert copy.config.dropout == copy.config.input_dropout == 0
+    assert copy.config.dropout == copy.config.input_dropout == copy.config.weight_dropout == 0
 
 
 def test_what_cannot_be_is_named():

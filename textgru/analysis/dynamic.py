@@ -34,7 +34,7 @@ class DynamicSettings:
 
 def follower_of(network: Network) -> Network:
     """A copy of a network whose weights can follow a text, without dropout."""
-    copy = Network(replace(network.config, dropout=0.0, input_dropout=0.0), seed=0)
+    copy = Network(replace(network.config, dropout=0.0, input_dropout=0.0, weight_dropout=0.0), seed=0)
     copy.parameters.values[...] = network.parameters.values
     return copy
 

@@ -103,4 +103,5 @@ class NetworkConfig:
         logits = 2 * min(rows * self.vocab_size, max(LOGITS_BYTES // 4, self.vocab_size))
         table = self.vocab_size * (gates * hidden + self.embedding_size)
         shared += self.embedding_size if self.input_dropout else 0
-        return 4 * (5 * self.parameter_count() + rows * (self.num_layers * layer + shared) + logits + table)
+        dropped = self.num_layers * gates * hidden * hidden if self.weight_dropout else 0
+        return 4 * (5 * self.parameter_count() + rows * (self.num_layers * layer + shared) + logits + table + dropped)
