@@ -82,9 +82,11 @@ def test_both_dropouts_follow_from_the_passes_unless_one_is_given(preset):
         network = settings(given, {"epochs": epochs, "max_minutes": 10_000}, preset=preset).network
         return network.dropout, network.weight_dropout
 
-    assert dropouts(2) == (0.0, 0.0)
-    assert dropouts(7.5)[1] == 0.0
-    assert dropouts(8.5)[1] == 0.1
+    exposure = settings(preset=preset).network.multiplied_weights() / 1_000_000  # of one pass
+    assert dropouts(4.9 / exposure) == (0.0, 0.0)
+    assert dropouts(9 / exposure) == (0.1, 0.0)
+    assert dropouts(11 / exposure) == (0.0, 0.1)
+    assert dropouts(30 / exposure) == (0.2, 0.1)
     assert dropouts(20)[0] <= dropouts(60)[0] <= 0.5
     assert dropouts(60)[0] >= 0.1
     assert dropouts(60, dropout=0.2) == (0.2, 0.0)

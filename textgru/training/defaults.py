@@ -16,7 +16,8 @@ from textgru.training.presets import PRESETS, Preset
 
 TOKENS_A_WEIGHT = 5  # from this many tokens read for each of its weights, a larger network pays off
 WEIGHTS_A_TOKEN = 2  # of the text, up to which it does: with more it learns the text by heart
-WEIGHT_DROPOUT, FEW_PASSES = 0.1, 8  # from this many passes over the text
+LITTLE_EXPOSURE = 5  # passes over the text x weights / tokens of the text, up to which there is no dropout
+WEIGHT_DROPOUT = 0.1  # from twice as much on
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MUON_UNITS = 256  # a layer, up to which Muon learns more in the same time
 MINUTES = 5.0  # the time that is reckoned with where none is given
@@ -91,15 +92,15 @@ def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, ce
 def default_dropouts(network: NetworkConfig, train_tokens: int, passes: float) -> tuple[float, float]:
     """Dropout and weight dropout where neither is given. Weight dropout slows learning down at first, and lets a
     network learn for longer: beside it the other begins at twice the exposure."""
-    if passes < FEW_PASSES:
+    if passes * network.multiplied_weights() < 2 * LITTLE_EXPOSURE * train_tokens:
         return dropout_alone(network, train_tokens, passes), 0.0
     return dropout_alone(network, train_tokens, passes / 2), WEIGHT_DROPOUT
 
 
 def dropout_alone(network: NetworkConfig, train_tokens: int, passes: float) -> float:
     """Dropout where it is the only kind: the more, the more often the text is read and the larger the network is."""
-    exposure = passes * network.multiplied_weights() / train_tokens
-    return round(min(0.5, 0.15 * log2(max(exposure, 5) / 5)), 1)
+    exposure = passes * network.multiplied_weights() / train_tokens / LITTLE_EXPOSURE
+    return round(min(0.5, 0.15 * log2(max(exposure, 1))), 1)
 
 
 def default_learning_rate(hidden_size: int) -> float:
