@@ -42,7 +42,7 @@ def test_a_short_text_gets_no_large_network_however_long_it_takes():
 def test_several_layers_only_where_the_text_is_long_enough_to_need_little_dropout():
     time = {"max_minutes": 500}
     short, long = settings(training=time), settings(training=time, tokens=30_000_000)
-    assert (short.preset, short.network.dropout, short.network.weight_dropout) == ("medium", 0.4, 0.1)
+    assert (short.preset, short.network.dropout, short.network.weight_dropout) == ("medium", 0.2, 0.1)
     assert (long.preset, long.network.num_layers) == ("large", 2)
     assert long.network.dropout <= 0.1
 
@@ -86,7 +86,7 @@ def test_both_dropouts_follow_from_the_passes_unless_one_is_given(preset):
     assert dropouts(4.9 / exposure) == (0.0, 0.0)
     assert dropouts(9 / exposure) == (0.1, 0.0)
     assert dropouts(11 / exposure) == (0.0, 0.1)
-    assert dropouts(30 / exposure) == (0.2, 0.1)
+    assert dropouts(40 / exposure) == (0.2, 0.1)
     assert dropouts(20)[0] <= dropouts(60)[0] <= 0.5
     assert dropouts(60)[0] >= 0.1
     assert dropouts(60, dropout=0.2) == (0.2, 0.0)

@@ -20,6 +20,8 @@ LITTLE_EXPOSURE = 5  # passes over the text x weights / tokens of the text, up t
 WEIGHT_DROPOUT = 0.1  # from twice as much on
 DEEP_DROPOUT = 0.1  # several layers learn slowly with more: then one layer is better
 MUON_UNITS = 256  # a layer, up to which Muon learns more in the same time
+MUON_SLOWER = 1.5  # by this a step takes longer with it
+SLOW_UNITS = 100  # what a step does besides products takes as long as the products of so many more units
 MINUTES = 5.0  # the time that is reckoned with where none is given
 
 
@@ -91,10 +93,11 @@ def choose_preset(config: TrainingConfig, train_tokens: int, vocab_size: int, ce
 
 def default_dropouts(network: NetworkConfig, train_tokens: int, passes: float) -> tuple[float, float]:
     """Dropout and weight dropout where neither is given. Weight dropout slows learning down at first, and lets a
-    network learn for longer: beside it the other begins at twice the exposure."""
-    if passes * network.multiplied_weights() < 2 * LITTLE_EXPOSURE * train_tokens:
+    network learn for longer: beside it less of the other is needed."""
+    doublings = log2(max(1, passes * network.multiplied_weights() / train_tokens / (2 * LITTLE_EXPOSURE)))
+    if not doublings:
         return dropout_alone(network, train_tokens, passes), 0.0
-    return dropout_alone(network, train_tokens, passes / 2), WEIGHT_DROPOUT
+    return round(min(0.5, 0.1 * doublings), 1), WEIGHT_DROPOUT
 
 
 def dropout_alone(network: NetworkConfig, train_tokens: int, passes: float) -> float:
@@ -113,11 +116,15 @@ def tokens_to_read(config: TrainingConfig, network: NetworkConfig, train_tokens:
     steps = config.step_limit(max(1, train_tokens // (config.batch_size * config.seq_length)))
     seconds = 60 * (config.max_minutes or MINUTES)
     rate = operations_a_second(config.precision) / (6 * network.multiplied_weights())
+    rate *= network.hidden_size / (network.hidden_size + SLOW_UNITS)
+    if config.optimizer == "muon":
+        rate /= MUON_SLOWER
     return min(float(steps * config.batch_size * config.seq_length), rate * seconds)
 
 
 def operations_a_second(precision: str) -> float:
-    """What training does in useful floating-point operations, roughly, with these threads on a CPU of this kind."""
+    """What training does in useful floating-point operations, roughly, with these threads on a CPU of this kind, where
+    the network is large."""
     if precision == "bf16":
         rate = {"avx512_bf16": 130e9, "neon_bf16": 40e9}.get(simd.instruction_set(), 5e9)
     else:
