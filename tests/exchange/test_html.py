@@ -152,7 +152,7 @@ def test_it_draws_with_controls_and_seeds(browser, made):
         assert write(page, "The", **{**settings, "n": 1}) == first[:1]
         assert write(page, "The", **{**settings, "seed": 6}) != first
         greedy = write(page, "The", **{**settings, "n": 1, "temperature": 0})
-        for narrow in ({"top_k": 1}, {"top_p": 0.01}, {"min_p": 0.99}):
+        for narrow in ({"top_k": 1}, {"top_p": 0.01}, {"min_p": 1}):
             assert write(page, "The", **{**settings, "n": 1, **narrow}) == greedy
             page.evaluate("for (const id of ['top_k', 'top_p', 'min_p']) document.getElementById(id).value = ''")
         stopped = write(page, "The", **{**settings, "n": 1, "stop_text": "e"})[0]
